@@ -1,0 +1,5 @@
+//! stub
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    Trim,
+}

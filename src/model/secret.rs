@@ -1,0 +1,170 @@
+//! Text that may hold secrets, and knows where.
+//!
+//! Refuses: printing them. `Debug` and [`Text::masked`] show `***`; only [`Text::reveal`] gives the whole, to the one
+//! place that sends it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+/// What stands in a secret's place wherever it could be read.
+pub const MASK: &str = "***";
+
+/// Rendered text with the parts that came from a secret marked.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Text {
+    text: String,
+    /// Disjoint, ascending, on character borders.
+    secret: Vec<Range<usize>>,
+}
+
+impl Text {
+    /// Appends what anyone may read.
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// Appends what nobody may read.
+    pub fn push_secret(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let start = self.text.len();
+        self.text.push_str(text);
+        match self.secret.last_mut() {
+            Some(last) if last.end == start => last.end = self.text.len(),
+            _ => self.secret.push(start..self.text.len()),
+        }
+    }
+
+    /// Appends another text with its marks.
+    pub fn append(&mut self, other: &Text) {
+        let shift = self.text.len();
+        self.text.push_str(&other.text);
+        self.secret.extend(other.secret.iter().map(|r| r.start + shift..r.end + shift));
+    }
+
+    /// The text itself, for the wire alone.
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    /// The text with each secret part replaced by [`MASK`].
+    pub fn masked(&self) -> Cow<'_, str> {
+        if self.secret.is_empty() {
+            return Cow::Borrowed(&self.text);
+        }
+        let mut out = String::with_capacity(self.text.len());
+        let mut from = 0;
+        for range in &self.secret {
+            out.push_str(&self.text[from..range.start]);
+            out.push_str(MASK);
+            from = range.end;
+        }
+        out.push_str(&self.text[from..]);
+        Cow::Owned(out)
+    }
+
+    /// Whether any part is secret.
+    pub fn is_tainted(&self) -> bool {
+        !self.secret.is_empty()
+    }
+
+    /// Bytes, secrets included.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether there is no text at all.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The pieces in order: the text and whether it is secret.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, bool)> {
+        let mut cuts = Vec::with_capacity(self.secret.len() * 2 + 1);
+        let mut from = 0;
+        for range in &self.secret {
+            cuts.push((from..range.start, false));
+            cuts.push((range.clone(), true));
+            from = range.end;
+        }
+        cuts.push((from..self.text.len(), false));
+        cuts.into_iter().filter(|(range, _)| !range.is_empty()).map(|(range, secret)| (&self.text[range], secret))
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self { text: text.to_owned(), secret: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.masked(), f)
+    }
+}
+
+/// The secret values a connector was configured with, for scrubbing what comes back from a partner.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(Vec<Box<str>>);
+
+/// A value shorter than this is found everywhere by chance and protects nothing; it is not scrubbed.
+const SCRUBBED_MIN: usize = 4;
+
+impl Secrets {
+    /// Every spelling in which a reply could repeat a value: as it is, percent-encoded, form-encoded, base64, and as a
+    /// JSON string escapes it.
+    pub fn new(spellings: impl IntoIterator<Item = String>) -> Self {
+        let mut all: Vec<Box<str>> =
+            spellings.into_iter().filter(|s| SCRUBBED_MIN <= s.len()).map(String::into_boxed_str).collect();
+        all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        all.dedup();
+        Self(all)
+    }
+
+    /// `text` with every secret replaced by [`MASK`], longest first.
+    pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut out = Cow::Borrowed(text);
+        for secret in &self.0 {
+            if out.contains(&**secret) {
+                out = Cow::Owned(out.replace(&**secret, MASK));
+            }
+        }
+        out
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_sent_and_never_shown() {
+        let mut text = Text::from("Bearer ");
+        text.push_secret("s3cr3t");
+        text.push("!");
+        assert_eq!(text.reveal(), "Bearer s3cr3t!");
+        assert_eq!(text.masked(), "Bearer ***!");
+        assert_eq!(format!("{text:?}"), "\"Bearer ***!\"");
+        assert_eq!(text.parts().collect::<Vec<_>>(), [("Bearer ", false), ("s3cr3t", true), ("!", false)]);
+    }
+
+    #[test]
+    fn a_reply_is_scrubbed_longest_first() {
+        let secrets = Secrets::new(["token".to_owned(), "token-and-more".to_owned(), "abc".to_owned()]);
+        assert_eq!(secrets.scrub("got token-and-more, token, abc"), "got ***, ***, abc");
+    }
+}

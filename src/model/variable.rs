@@ -1,0 +1,5 @@
+//! stub
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variable {
+    EventId,
+}

@@ -1,0 +1,69 @@
+//! A visitor: everything known to belong to one person within one container.
+//!
+//! Refuses: deciding what to remember; `rules::identify` and `rules::remember` do.
+
+use super::click::Click;
+use super::event::Consent;
+use super::field::Field;
+use super::ids::{ContainerKey, VisitorId};
+use super::time::Time;
+
+/// One known value of a standard field: the newest by event time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    pub field: Field,
+    pub value: Box<str>,
+    pub time: Time,
+}
+
+/// A stretch of activity without a gap of `session.timeout`, in event times, both ends in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub start: Time,
+    pub end: Time,
+    /// The URL of its earliest event that had one, and that event's time.
+    pub landing: Option<(Time, Box<str>)>,
+    /// Begun by `forceNewSessionCreatedAt`: what came before never joins it.
+    pub forced: bool,
+}
+
+/// All that is remembered of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visitor {
+    pub id: VisitorId,
+    pub container: ContainerKey,
+    /// Sorted by field.
+    pub facts: Vec<Fact>,
+    /// What was last said of consent, and when.
+    pub consent: Consent,
+    pub consent_at: Option<Time>,
+    /// Oldest first, disjoint.
+    pub sessions: Vec<Session>,
+    /// Oldest first by time, the untimed before all others.
+    pub clicks: Vec<Click>,
+}
+
+impl Visitor {
+    /// A visitor of whom nothing is known yet.
+    pub fn new(id: VisitorId, container: ContainerKey) -> Self {
+        Self {
+            id,
+            container,
+            facts: Vec::new(),
+            consent: Consent::default(),
+            consent_at: None,
+            sessions: Vec::new(),
+            clicks: Vec::new(),
+        }
+    }
+
+    /// The newest value of `field`.
+    pub fn fact(&self, field: Field) -> Option<&Fact> {
+        self.facts.binary_search_by_key(&field, |fact| fact.field).ok().map(|at| &self.facts[at])
+    }
+
+    /// The session that holds `time`.
+    pub fn session_at(&self, time: Time) -> Option<&Session> {
+        self.sessions.iter().rev().find(|s| s.start <= time && time <= s.end)
+    }
+}

@@ -1,0 +1,3 @@
+//! Every metric and log event, declared once.
+//!
+//! Refuses: deciding anything.
