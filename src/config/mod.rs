@@ -2,6 +2,34 @@
 //!
 //! Refuses: network and store. What stands here cannot be wrong by itself; whether a port is free is the daemon's to find.
 
+mod across;
+mod connector;
+mod context;
+mod daemon;
+mod fields;
+pub mod files;
+pub mod fixtures;
+mod json_value;
+mod keys;
+mod load;
+mod node;
+mod places;
+mod problem;
+pub mod schema;
+mod shape;
+mod substitute;
+mod templates;
+#[cfg(test)]
+mod tests;
+mod values;
+mod yaml;
+
+pub use self::fixtures::{ConnectorFixtures, Expect, ExpectBody, Fixture};
+pub use self::load::{DEFAULT_FILE, LoadOptions, Loaded, load, load_from};
+pub use self::places::connectors_folder;
+pub use self::problem::{Problem, Severity};
+pub use self::schema::{connector_table, settings_table};
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +42,7 @@ use crate::model::connector::Connector;
 use crate::model::ids::ContainerKey;
 
 /// Everything one `postbackd.yaml` and its connectors say.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The file it was read from; `None` for the built-in demo.
     pub file: Option<PathBuf>,

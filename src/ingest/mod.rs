@@ -3,9 +3,23 @@
 //!
 //! Refuses: knowing what happens to an event. Nothing here imports the pipeline, the store or the lanes.
 
+pub mod amqp;
+pub mod dialects;
+pub mod http;
+pub mod reading;
+#[cfg(test)]
+mod samples;
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::event::Event;
+use crate::model::time::Time;
+
+/// Bytes in one message or request body (SPEC section 13; a kB is 1000 bytes throughout).
+pub const MESSAGE_MAX: usize = 300_000;
 
 /// The events of one message or request: admitted together or not at all.
 #[derive(Debug)]
@@ -45,4 +59,41 @@ impl Receipt {
             Self::Caller(answer) => drop(answer.send(outcome)),
         }
     }
+}
+
+/// How a source stands, for readiness and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceStatus {
+    /// The queues are declared and it consumes.
+    pub connected: bool,
+    /// It has been connected at least once since the start.
+    pub ever_connected: bool,
+    /// What it does or why it can't, for a person to read; never a URL or a password.
+    pub detail: String,
+}
+
+/// What a source counts that nobody behind it sees. The telemetry supplies the counters.
+pub struct Counts {
+    /// One message or request was refused: `(source, reason)`, reason as in [`reading::Reason::word`] or
+    /// `internal_error`.
+    pub rejected: Box<dyn Fn(&'static str, &'static str) + Send + Sync>,
+}
+
+impl Counts {
+    /// Counts nothing.
+    pub fn none() -> Self {
+        Self { rejected: Box::new(|_, _| ()) }
+    }
+}
+
+impl fmt::Debug for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counts")
+    }
+}
+
+/// The moment of receipt. A clock set before 1970 counts as 1970.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

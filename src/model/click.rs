@@ -9,11 +9,19 @@ use super::time::Time;
 /// What was known at the moment of landing. Clicks of one URL share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Landing {
-    /// The landing URL whole, with its query.
+    /// The landing URL whole, with its query. Empty for a click that came in a field, or the bare query `?trls=…` where
+    /// the sender named the source of a `trlc`.
     pub url: Box<str>,
     pub referrer: Option<Box<str>>,
     pub ip: Option<Box<str>>,
     pub user_agent: Option<Box<str>>,
+}
+
+impl Landing {
+    /// Whether the URL is that of a page, so that it tells a source and may be shown as the landing page.
+    pub fn is_page(&self) -> bool {
+        !self.url.is_empty() && !self.url.starts_with('?')
+    }
 }
 
 /// One click of one visitor.
@@ -27,7 +35,7 @@ pub struct Click {
     pub time: Option<Time>,
     /// The time of the event that brought it, by which an untimed click grows old.
     pub seen: Time,
-    /// The landing; for a click that came in a field, the browser's data of that event, with an empty URL.
+    /// The landing; for a click that came in a field, the browser's data of that event, without a page.
     pub landing: Arc<Landing>,
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Refuses: computing variables; `rules::render` does.
 
+use std::sync::Arc;
+
 use super::click::Click;
 use super::event::{Consent, Event, Texts};
 use super::identifier::IdentifierKind;
@@ -17,6 +19,9 @@ pub struct Known {
     pub consent: Consent,
     pub session_start: Option<Time>,
     pub landing_url: Option<Box<str>>,
+    /// The country of the event's container (ISO alpha-2), by which a national phone number is read where nothing says
+    /// in which country its owner lives.
+    pub container_country: Option<Box<str>>,
     /// When the click that `fbclid` names happened, for `<<FBC>>`.
     pub fbclid_time: Option<Time>,
 }
@@ -25,7 +30,7 @@ pub struct Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub seq: Seq,
-    pub event: Event,
+    pub event: Arc<Event>,
     pub visitor: VisitorId,
     /// Which identifier joined the event to a visitor already known; `None` for a new visitor.
     pub matched_by: Option<IdentifierKind>,

@@ -6,7 +6,9 @@
 pub mod click;
 pub mod condition;
 pub mod connector;
+pub mod country;
 pub mod delivery;
+mod echo;
 pub mod event;
 pub mod facts;
 pub mod field;
@@ -18,6 +20,7 @@ pub mod postback;
 pub mod record;
 pub mod retry;
 pub mod secret;
+pub mod spelling;
 pub mod template;
 pub mod time;
 pub mod value;

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use super::echo::{self, Echo};
+
 /// What stands in a secret's place wherever it could be read.
 pub const MASK: &str = "***";
 
@@ -19,6 +21,11 @@ pub struct Text {
 }
 
 impl Text {
+    /// No text yet, with room for `bytes`.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), secret: Vec::new() }
+    }
+
     /// Appends what anyone may read.
     pub fn push(&mut self, text: &str) {
         self.text.push_str(text);
@@ -42,6 +49,15 @@ impl Text {
         let shift = self.text.len();
         self.text.push_str(&other.text);
         self.secret.extend(other.secret.iter().map(|r| r.start + shift..r.end + shift));
+    }
+
+    /// Takes away everything from byte `length` on, which must be a character border.
+    pub fn truncate(&mut self, length: usize) {
+        self.text.truncate(length);
+        self.secret.retain(|range| range.start < length);
+        if let Some(last) = self.secret.last_mut() {
+            last.end = last.end.min(length);
+        }
     }
 
     /// The text itself, for the wire alone.
@@ -114,25 +130,53 @@ pub struct Secrets(Vec<Box<str>>);
 const SCRUBBED_MIN: usize = 4;
 
 impl Secrets {
-    /// Every spelling in which a reply could repeat a value: as it is, percent-encoded, form-encoded, base64, and as a
-    /// JSON string escapes it.
-    pub fn new(spellings: impl IntoIterator<Item = String>) -> Self {
+    /// Every form of each value that is not a spelling of its characters: the value itself, base64, hex. How characters
+    /// are escaped is `model::echo`'s to see through.
+    pub fn new(forms: impl IntoIterator<Item = String>) -> Self {
         let mut all: Vec<Box<str>> =
-            spellings.into_iter().filter(|s| SCRUBBED_MIN <= s.len()).map(String::into_boxed_str).collect();
+            forms.into_iter().filter(|s| SCRUBBED_MIN <= s.len()).map(String::into_boxed_str).collect();
         all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         all.dedup();
         Self(all)
     }
 
-    /// `text` with every secret replaced by [`MASK`], longest first.
+    /// `text` with every secret replaced by [`MASK`], the longest first, however its characters are written.
     pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut out = Cow::Borrowed(text);
-        for secret in &self.0 {
-            if out.contains(&**secret) {
-                out = Cow::Owned(out.replace(&**secret, MASK));
+        self.replaced(text, |found| match found {
+            Echo::Whole(length) => Some(length),
+            Echo::Beginning { .. } | Echo::None => None,
+        })
+    }
+
+    /// As [`Self::scrub`], for a text that was cut: a beginning of a secret at its end is replaced too.
+    pub fn scrub_cut<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.replaced(text, |found| match found {
+            Echo::Whole(length) => Some(length),
+            Echo::Beginning { length, shown } if SCRUBBED_MIN <= shown => Some(length),
+            Echo::Beginning { .. } | Echo::None => None,
+        })
+    }
+
+    fn replaced<'a>(&self, text: &'a str, length: impl Fn(Echo) -> Option<usize>) -> Cow<'a, str> {
+        let mut out = String::new();
+        let (mut from, mut at) = (0, 0);
+        while at < text.len() && !self.0.is_empty() {
+            let rest = &text[at..];
+            let longest = self.0.iter().filter_map(|secret| length(echo::at_start(rest, secret))).max();
+            if let Some(found) = longest {
+                out.push_str(&text[from..at]);
+                out.push_str(MASK);
+                at += found;
+                from = at;
+            } else {
+                at += rest.chars().next().map_or(1, char::len_utf8);
             }
         }
-        out
+        if from == 0 {
+            return Cow::Borrowed(text);
+        }
+        out.push_str(&text[from..]);
+        Cow::Owned(out)
     }
 
     /// Whether there is none.
@@ -160,11 +204,18 @@ mod tests {
         assert_eq!(text.masked(), "Bearer ***!");
         assert_eq!(format!("{text:?}"), "\"Bearer ***!\"");
         assert_eq!(text.parts().collect::<Vec<_>>(), [("Bearer ", false), ("s3cr3t", true), ("!", false)]);
+        text.truncate(10);
+        assert_eq!((text.reveal(), &*text.masked()), ("Bearer s3c", "Bearer ***"));
+        text.truncate(7);
+        assert!(!text.is_tainted());
     }
 
     #[test]
     fn a_reply_is_scrubbed_longest_first() {
         let secrets = Secrets::new(["token".to_owned(), "token-and-more".to_owned(), "abc".to_owned()]);
         assert_eq!(secrets.scrub("got token-and-more, token, abc"), "got ***, ***, abc");
+        for (cut, expect) in [("got token-and", "got ***"), ("got toke", "got ***"), ("got tok", "got tok"), ("", "")] {
+            assert_eq!(secrets.scrub_cut(cut), expect);
+        }
     }
 }

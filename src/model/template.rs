@@ -8,6 +8,28 @@ use super::filter::Filter;
 use super::secret::Text;
 use super::variable::Variable;
 
+/// Where a rendered text stands, which decides how values are escaped there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// One segment of a URL's path.
+    Path,
+    /// A name or a value in a URL's query: percent-encoded, a space as `%20`.
+    Query,
+    /// A name or a value in a form body: as `application/x-www-form-urlencoded` writes it.
+    Form,
+    /// The value of a request header: control characters are refused; what is not ASCII goes out as UTF-8.
+    Header,
+    /// The inside of a JSON string.
+    JsonString,
+    /// Text without syntax of its own; values are inserted as they are.
+    #[default]
+    PlainText,
+    /// Text or a quoted attribute in HTML, or in XML.
+    Html,
+    /// The inside of a quoted JavaScript string.
+    Js,
+}
+
 /// Where an expression takes its value from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {
@@ -25,31 +47,79 @@ pub enum Slot {
     Setting(Box<str>),
 }
 
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(variable) => f.write_str(variable.name()),
+            Self::Attribute(name) => f.write_str(name),
+            Self::EventPath(path) => write!(f, "EVENT.{}", path.join(".")),
+            Self::Item(path) => write!(f, "ITEM.{}", path.join(".")),
+            Self::ClickParam(param) => write!(f, "CLICK.{param}"),
+            Self::Setting(name) => write!(f, "SETTING.{name}"),
+        }
+    }
+}
+
+/// What becomes of an expression without a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// Its entry is left out, if nothing else stands in it.
+    #[default]
+    LeaveOut,
+    /// `empty`: the entry is kept, empty.
+    Keep,
+    /// `required`: the delivery is skipped with `missing_variable`.
+    Required,
+}
+
+/// What an expression gives where types matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    #[default]
+    Text,
+    /// Ends in `number`.
+    Number,
+    /// Ends in `json`.
+    Json,
+}
+
 /// `<<NAME|filter|filter:arg>>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expression {
     pub slot: Slot,
+    /// Those that change the value, in order. `required`, `empty`, `raw` and `json` are told by the members below.
     pub filters: Vec<Filter>,
-    /// As written between the marks, for messages.
-    pub source: Box<str>,
+    pub missing: Missing,
+    pub output: Output,
+    /// The escaping of the place is switched off.
+    pub raw: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
-    /// Text of the connector's author; the parts that came from `${ENV}` are marked.
+    /// Text of the connector's author, escaped for the template's place; the parts that came from `${ENV}` are marked.
     Literal(Text),
     Expression(Expression),
 }
 
-/// A text with slots.
+/// A text with slots, made for one place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
+    pub place: Place,
     pub segments: Vec<Segment>,
+}
+
+impl Template {
+    /// Whether it holds no expression.
+    pub fn is_literal(&self) -> bool {
+        self.segments.iter().all(|s| matches!(s, Segment::Literal(_)))
+    }
 }
 
 /// One `name: value` of `params`, `query`, `form` or `headers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// As the author wrote it, not yet escaped.
     pub name: Text,
     pub value: Template,
 }
@@ -65,16 +135,29 @@ pub struct UrlTemplate {
     pub query: Vec<(Template, Option<Template>)>,
 }
 
-/// A JSON body: the tree as written, its strings templates.
+/// A JSON body: the tree as written, its strings templates for [`Place::JsonString`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonTemplate {
     Null,
     Bool(bool),
-    /// The number as written.
+    /// The number as written, valid by the JSON grammar.
     Number(Box<str>),
     Text(Template),
     List(Vec<JsonTemplate>),
-    Map(Vec<(Box<str>, JsonTemplate)>),
+    /// Keys escaped as in a JSON string, without the quotes.
+    Map(Vec<(Text, JsonTemplate)>),
+}
+
+/// A JSON body as an author wrote it, before its texts are compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JsonSource {
+    Null,
+    Bool(bool),
+    /// The number as written.
+    Number(Box<str>),
+    Text(Text),
+    List(Vec<JsonSource>),
+    Map(Vec<(Text, JsonSource)>),
 }
 
 /// What a body file's extension chooses: escaping and content type.

@@ -21,10 +21,18 @@ pub struct Fact {
 pub struct Session {
     pub start: Time,
     pub end: Time,
-    /// The URL of its earliest event that had one, and that event's time.
+    /// The URL of its earliest event that had one, and that event's time; of a forced session, the earliest of the
+    /// events that forced it.
     pub landing: Option<(Time, Box<str>)>,
     /// Begun by `forceNewSessionCreatedAt`: what came before never joins it.
     pub forced: bool,
+}
+
+/// When each flag of a visitor's consent was last spoken of; `None` where it never was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsentTimes {
+    pub ads: Option<Time>,
+    pub analytics: Option<Time>,
 }
 
 /// All that is remembered of a person.
@@ -34,12 +42,14 @@ pub struct Visitor {
     pub container: ContainerKey,
     /// Sorted by field.
     pub facts: Vec<Fact>,
-    /// What was last said of consent, and when.
+    /// What was last said of consent, each flag for itself, and when.
     pub consent: Consent,
-    pub consent_at: Option<Time>,
+    pub consent_at: ConsentTimes,
     /// Oldest first, disjoint.
     pub sessions: Vec<Session>,
-    /// Oldest first by time, the untimed before all others.
+    /// Every landing of a click ID, oldest first by time, the untimed before all others. The same value may stand here
+    /// several times for one session, since a session forced later may part them; which of them are one click is
+    /// for `rules::remember::Clicks` to say.
     pub clicks: Vec<Click>,
 }
 
@@ -51,7 +61,7 @@ impl Visitor {
             container,
             facts: Vec::new(),
             consent: Consent::default(),
-            consent_at: None,
+            consent_at: ConsentTimes::default(),
             sessions: Vec::new(),
             clicks: Vec::new(),
         }

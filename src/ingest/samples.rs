@@ -1,0 +1,57 @@
+//! A configuration for the tests of this room.
+//!
+//! Refuses: being used outside tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::config::{Admin, Config, Container, Egress, Ingest, Log, LogFormat, Matching, Retention, StoreChoice};
+
+/// `shop` has no default currency, `fi` has EUR.
+pub(super) fn containers() -> Vec<Container> {
+    [("shop", None), ("fi", Some("EUR"))]
+        .into_iter()
+        .map(|(key, currency)| Container {
+            key: key.into(),
+            name: key.into(),
+            country: None,
+            currency: currency.map(Into::into),
+            rate: None,
+            secret: None,
+            batch_event: None,
+            conversion_event: "Conversion".into(),
+        })
+        .collect()
+}
+
+/// Everything at its default.
+pub(super) fn config() -> Config {
+    let loopback = "127.0.0.1:0".parse().unwrap();
+    let day = Duration::from_secs(86_400);
+    Config {
+        file: None,
+        watched: Vec::new(),
+        containers: containers(),
+        amqp: None,
+        store: StoreChoice::Embedded { path: "data".into() },
+        ingest: Ingest { listen: loopback, rate: None, trusted_proxies: Vec::new() },
+        admin: Admin { listen: loopback, token: None, open_metrics: false },
+        egress: Egress { allow: Vec::new(), proxy: None },
+        retention: Retention { clicks: 400 * day, log: 30 * day },
+        session_timeout: day,
+        partial_timeout: day,
+        deduplicate_events_for: day,
+        matching: Matching { by_time: None, ignore: Vec::new(), sessions_max: 100 },
+        click_params: Vec::new(),
+        shutdown_grace: day,
+        log: Log { format: LogFormat::Text, level: tracing::Level::INFO },
+        connectors: Vec::new(),
+    }
+}
+
+/// [`config`] as the sources take it.
+pub(super) fn shared(config: Config) -> Arc<ArcSwap<Config>> {
+    Arc::new(ArcSwap::from_pointee(config))
+}

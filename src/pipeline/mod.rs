@@ -1,0 +1,207 @@
+//! The story, readable aloud: what has arrived is admitted in one commit, its senders are told, its deliveries go to
+//! their lanes.
+//!
+//! Refuses: naming a broker, an HTTP library or a database. The sources speak [`Arrival`], the store and the lanes their
+//! own words.
+
+pub mod explain;
+pub mod ledger;
+pub mod planner;
+pub mod tester;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
+pub use self::planner::Rules;
+pub use self::trouble::{Trouble, Word};
+use crate::dispatch::Lanes;
+use crate::ingest::{Arrival, Receipt, Settled};
+use crate::model::event::Event;
+use crate::model::ids::ConnectorName;
+use crate::model::record::Job;
+use crate::model::time::Time;
+use crate::store::{Admission, Admitted, Candidate, Store, StoreError, Woken};
+use crate::telemetry::events;
+use crate::telemetry::metrics::Metrics;
+
+/// Messages taken at once, about 5 ms of work. More would make commits rarer, but the outcomes of attempts, which free the
+/// slots of lanes, wait behind them for the same writer.
+const ARRIVALS_PER_BATCH: usize = 100;
+
+/// Arrivals that wait for admission. When it is full, AMQP is not read and HTTP answers 503.
+pub const ARRIVALS_WAITING: usize = 1024;
+
+/// Conversions whose waiting is over, decided in one commit.
+const WOKEN_PER_COMMIT: usize = 500;
+
+/// What the story is told with.
+pub struct House {
+    pub store: Store,
+    pub rules: Arc<ArcSwap<Rules>>,
+    pub lanes: Arc<Lanes>,
+    pub metrics: Arc<Metrics>,
+    pub trouble: Arc<Trouble>,
+    /// Reads the clock.
+    pub now: fn() -> Time,
+}
+
+/// One arrival whose events are in the batch.
+struct Waiting {
+    source: &'static str,
+    events: usize,
+    receipt: Receipt,
+}
+
+impl House {
+    /// Admits what arrives until every source is gone and everything has been settled.
+    pub async fn admit_all(&self, mut arrivals: mpsc::Receiver<Arrival>) {
+        let mut taken = Vec::with_capacity(ARRIVALS_PER_BATCH);
+        // Takes what is there and waits for nothing more: while one batch is being committed, the next one gathers.
+        while arrivals.recv_many(&mut taken, ARRIVALS_PER_BATCH).await != 0 {
+            let rules = self.rules.load_full();
+            let mut waiting = Vec::with_capacity(taken.len());
+            let mut batch = Vec::with_capacity(taken.len());
+            for arrival in taken.drain(..) {
+                waiting.push(Waiting {
+                    source: arrival.source,
+                    events: arrival.events.len(),
+                    receipt: arrival.receipt,
+                });
+                batch.extend(arrival.events.into_iter().map(|event| rules.candidate(event)));
+            }
+            self.admit(&rules, waiting, batch).await;
+        }
+    }
+
+    /// One batch, and if it fails as a whole its halves, until the message at fault stands alone.
+    async fn admit(&self, rules: &Arc<Rules>, waiting: Vec<Waiting>, batch: Vec<Candidate>) {
+        let mut stack = vec![(waiting, batch)];
+        while let Some((mut waiting, batch)) = stack.pop() {
+            let keep_for = rules.config.deduplicate_events_for;
+            let turn = self.lanes.turn().await;
+            match self.store.admit(batch, rules.clone(), (self.now)(), keep_for).await {
+                Ok(admission) => self.settle(waiting, admission),
+                Err((StoreError::Panicked(_) | StoreError::Failed(_), mut batch)) if 1 < waiting.len() => {
+                    let half = waiting.len() / 2;
+                    let events: usize = waiting[..half].iter().map(|w| w.events).sum();
+                    let later = (waiting.split_off(half), batch.split_off(events));
+                    stack.push(later);
+                    stack.push((waiting, batch));
+                }
+                Err((error, _)) => {
+                    drop(turn);
+                    self.refuse(waiting, &error).await;
+                }
+            }
+        }
+    }
+
+    /// Tells the senders of one message, or of a batch that nothing in it is to blame for, that it was not admitted.
+    async fn refuse(&self, waiting: Vec<Waiting>, error: &StoreError) {
+        let at_fault = match error {
+            StoreError::Panicked(_) => true,
+            // The store says no to this one. If it takes another write, it is this message's fault.
+            StoreError::Failed(_) => self.store.write_nothing().await.is_ok(),
+            StoreError::Full | StoreError::Fatal(_) | StoreError::Locked(_) => false,
+        };
+        if !at_fault {
+            self.trouble.tell(error);
+        }
+        for arrival in waiting {
+            arrival.receipt.settle(if at_fault {
+                events::event_set_aside(arrival.source);
+                self.metrics.rejected(arrival.source, "internal_error");
+                Settled::Rejected { reason: "internal_error", field: String::new() }
+            } else {
+                Settled::Unavailable
+            });
+        }
+    }
+
+    /// After the commit: the senders are told, the lanes fed.
+    fn settle(&self, waiting: Vec<Waiting>, admission: Admission) {
+        let mut admitted = admission.admitted.into_iter();
+        let mut jobs: Vec<Job> = Vec::new();
+        for arrival in waiting {
+            let mut duplicates = 0;
+            for one in admitted.by_ref().take(arrival.events) {
+                duplicates += u32::from(one.duplicate);
+                self.count(arrival.source, &one);
+                jobs.extend(one.jobs);
+            }
+            arrival.receipt.settle(Settled::Stored { duplicates });
+        }
+        self.lanes.offer(jobs);
+        self.wake(&admission.woken);
+    }
+
+    fn count(&self, source: &'static str, admitted: &Admitted) {
+        let counted = self.metrics.source(source);
+        counted.event(admitted.is_track);
+        if admitted.duplicate {
+            counted.duplicates(1);
+        }
+        self.metrics.clicks(admitted.clicks_gained);
+        for (connector, reason) in &admitted.decisions {
+            self.metrics.decision(connector, *reason);
+        }
+        for (connector, state) in &admitted.ended {
+            self.metrics.final_state(connector, *state);
+        }
+    }
+
+    fn wake(&self, woken: &Woken) {
+        for connector in &woken.sent {
+            self.metrics.decision(connector, None);
+        }
+        for (connector, reason) in &woken.skipped {
+            self.metrics.decision(connector, Some(*reason));
+            self.metrics.final_state(connector, crate::model::delivery::State::Skipped);
+        }
+        for connector in &woken.cancelled {
+            self.metrics.final_state(connector, crate::model::delivery::State::Cancelled);
+        }
+        let mut nudged: Vec<&ConnectorName> = woken.sent.iter().collect();
+        nudged.sort();
+        nudged.dedup();
+        nudged.into_iter().for_each(|connector| self.lanes.nudge(connector));
+    }
+
+    /// Decides for good the conversions whose waiting is over, looking `every` so often, for ever.
+    pub async fn end_waiting(&self, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            loop {
+                match self.store.wake_due(self.rules.load_full(), (self.now)(), WOKEN_PER_COMMIT).await {
+                    Ok((woken, count)) => {
+                        self.wake(&woken);
+                        if count < WOKEN_PER_COMMIT {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        self.trouble.tell(&error);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Events made ready and admitted one after the other, as if each had arrived alone: for `explain` and fixtures.
+pub(crate) async fn admit_one(
+    store: &Store,
+    rules: &Arc<Rules>,
+    event: Event,
+    now: Time,
+) -> Result<Admitted, StoreError> {
+    let batch = vec![rules.candidate(event)];
+    let admission = store.admit(batch, rules.clone(), now, rules.config.deduplicate_events_for).await;
+    let mut admission = admission.map_err(|(error, _)| error)?;
+    admission.admitted.pop().ok_or_else(|| StoreError::Failed("one event was admitted as none".to_owned()))
+}

@@ -1,0 +1,73 @@
+//! Lists of `name: value`: query, form and headers.
+//!
+//! Refuses: a header twice. What an author wrote wins over what would be added.
+
+use crate::model::connector::PostbackSpec;
+use crate::model::secret::Text;
+use crate::model::template::{Entry, Place};
+use crate::rules::escape::{self, Unfit};
+use crate::rules::variables::RenderContext;
+
+use super::{HEADER_MAX, Refusal, expression};
+
+/// Appends entries as `name=value`, the first after `mark`, the others after `&`; those that render empty are left out.
+pub fn write(
+    entries: &[Entry],
+    place: Place,
+    mark: &'static str,
+    ctx: &RenderContext<'_>,
+    out: &mut Text,
+) -> Result<(), Refusal> {
+    let mut mark = mark;
+    for entry in entries {
+        let start = out.len();
+        out.push(mark);
+        name(&entry.name, place, out).map_err(|e| Refusal::failed(e.to_string()))?;
+        out.push("=");
+        let empty = out.len();
+        let kept = expression::write(&entry.value, ctx, out).map_err(|e| e.at(|| entry.name.masked().into_owned()))?;
+        if out.len() == empty && !kept {
+            out.truncate(start);
+        } else {
+            mark = "&";
+        }
+    }
+    Ok(())
+}
+
+fn name(name: &Text, place: Place, out: &mut Text) -> Result<(), Unfit> {
+    if !name.is_tainted() {
+        return escape::push(out, place, false, name.reveal(), false);
+    }
+    name.parts().try_for_each(|(part, secret)| escape::push(out, place, false, part, secret))
+}
+
+/// The headers in order: the author's, then what the body and the delivery need and the author did not give.
+pub fn headers(
+    spec: &PostbackSpec,
+    content_type: Option<&'static str>,
+    ctx: &RenderContext<'_>,
+) -> Result<Vec<(Box<str>, Text)>, Refusal> {
+    let mut headers: Vec<(Box<str>, Text)> = Vec::with_capacity(spec.headers.len() + 2);
+    for entry in &spec.headers {
+        let at = || format!("header {}", entry.name.masked());
+        let mut value = Text::default();
+        let kept = expression::write(&entry.value, ctx, &mut value).map_err(|e| e.at(at))?;
+        if HEADER_MAX < value.len() {
+            return Err(Refusal::failed(format!("its value has more than {HEADER_MAX} bytes")).at(at));
+        }
+        if kept || !value.is_empty() {
+            headers.push((entry.name.reveal().into(), value));
+        }
+    }
+    let given = |headers: &[(Box<str>, Text)], name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+    if let Some(content_type) = content_type
+        && !given(&headers, "content-type")
+    {
+        headers.push(("content-type".into(), content_type.into()));
+    }
+    if spec.idempotency_key && !given(&headers, "idempotency-key") {
+        headers.push(("idempotency-key".into(), ctx.delivery.id.to_string().as_str().into()));
+    }
+    Ok(headers)
+}

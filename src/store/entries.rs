@@ -1,0 +1,261 @@
+//! How entries of the delivery log are written: one line each, many lines a row.
+//!
+//! Refuses: SQL. A line starts with the delivery it belongs to, so that a reader who looks for one delivery, or only
+//! wants to know which were tried, need not understand the rest.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::{RowError, decode, encode};
+use super::{LogEntry, LoggedEntry};
+use crate::model::delivery::{Reason, State};
+use crate::model::ids::Seq;
+use crate::model::outcome::Outcome;
+use crate::model::record::{Attempt, Entry, ShownRequest};
+use crate::model::time::Time;
+
+#[derive(Serialize, Deserialize)]
+struct RequestRow {
+    #[serde(rename = "m")]
+    method: Cow<'static, str>,
+    #[serde(rename = "u")]
+    url: Box<str>,
+    #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(Box<str>, Box<str>)>,
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    body: Option<Box<str>>,
+}
+
+impl From<&ShownRequest> for RequestRow {
+    fn from(request: &ShownRequest) -> Self {
+        Self {
+            method: request.method.into(),
+            url: request.url.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+        }
+    }
+}
+
+impl From<RequestRow> for ShownRequest {
+    fn from(row: RequestRow) -> Self {
+        let method = if row.method == "POST" { "POST" } else { "GET" };
+        Self { method, url: row.url, headers: row.headers, body: row.body }
+    }
+}
+
+/// `k` is what happened, as a word.
+#[derive(Serialize, Deserialize)]
+struct LineRow {
+    #[serde(rename = "k")]
+    kind: Cow<'static, str>,
+    at: i64,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    number: Option<u32>,
+    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
+    request: Option<RequestRow>,
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    revision: Option<Box<str>>,
+    #[serde(rename = "us", default, skip_serializing_if = "Option::is_none")]
+    duration_us: Option<u64>,
+    #[serde(rename = "st", default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(rename = "rb", default, skip_serializing_if = "Option::is_none")]
+    response: Option<Box<str>>,
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    failure: Option<Box<str>>,
+    /// State, reason and next attempt that the entry left the delivery in.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    state: Option<Cow<'static, str>>,
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'static, str>>,
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    next: Option<i64>,
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    detail: Option<Box<str>>,
+    #[serde(rename = "rp", default, skip_serializing_if = "std::ops::Not::not")]
+    is_repeat: bool,
+    #[serde(rename = "ma", default, skip_serializing_if = "std::ops::Not::not")]
+    may_have_arrived: bool,
+}
+
+impl LineRow {
+    fn bare(kind: &'static str, at: Time) -> Self {
+        Self {
+            kind: kind.into(),
+            at: at.ms(),
+            number: None,
+            request: None,
+            revision: None,
+            duration_us: None,
+            status: None,
+            response: None,
+            failure: None,
+            state: None,
+            reason: None,
+            next: None,
+            detail: None,
+            is_repeat: false,
+            may_have_arrived: false,
+        }
+    }
+}
+
+/// Appends the line of what happened to the delivery at `seq` and `place`.
+pub fn write_entry(out: &mut String, seq: Seq, place: u32, at: Time, entry: &Entry) {
+    let (state, reason, next) = entry.leaves();
+    let mut row = match entry {
+        Entry::Started { number } => LineRow { number: Some(*number), ..LineRow::bare("started", at) },
+        Entry::Attempted(attempt) => attempted(attempt),
+        Entry::Rendered(request) => LineRow { request: Some((&**request).into()), ..LineRow::bare("rendered", at) },
+        Entry::Ended { detail, .. } => LineRow { detail: detail.clone(), ..LineRow::bare("ended", at) },
+    };
+    row.state = Some(state.word().into());
+    row.reason = reason.map(|r| r.word().into());
+    row.next = next.map(Time::ms);
+    line(out, seq, place, &row);
+}
+
+/// Appends the line of a replay.
+pub fn write_replay(out: &mut String, seq: Seq, place: u32, at: Time) {
+    let row = LineRow { state: Some(State::Pending.word().into()), ..LineRow::bare("replayed", at) };
+    line(out, seq, place, &row);
+}
+
+fn attempted(attempt: &Attempt) -> LineRow {
+    LineRow {
+        number: Some(attempt.number),
+        request: Some((&attempt.request).into()),
+        revision: Some((*attempt.revision).into()),
+        duration_us: Some(u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX)),
+        status: attempt.status,
+        response: (!attempt.response.is_empty()).then(|| attempt.response.clone()),
+        failure: attempt.failure.clone(),
+        is_repeat: attempt.is_repeat,
+        may_have_arrived: attempt.may_have_arrived,
+        ..LineRow::bare("attempted", attempt.started)
+    }
+}
+
+fn line(out: &mut String, seq: Seq, place: u32, row: &LineRow) {
+    write!(out, "{} {place} ", seq.0).expect("a String takes all that is written");
+    out.push_str(&encode(row));
+    out.push('\n');
+}
+
+/// One line, its delivery known and the rest unread.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    pub seq: Seq,
+    pub place: u32,
+    rest: &'a str,
+}
+
+/// The lines of one row.
+pub fn lines(row: &str) -> impl Iterator<Item = Line<'_>> {
+    row.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ' ');
+        let seq = Seq(parts.next()?.parse().ok()?);
+        let place = parts.next()?.parse().ok()?;
+        Some(Line { seq, place, rest: parts.next()? })
+    })
+}
+
+/// What a line says, and where it left the delivery.
+#[derive(Debug)]
+pub struct Told {
+    pub entry: LogEntry,
+    pub state: State,
+    pub reason: Option<Reason>,
+    /// Number of the attempt it tells of, if it does.
+    pub attempt: Option<u32>,
+}
+
+impl Line<'_> {
+    /// # Errors
+    /// The line was not written by [`write_entry`] or [`write_replay`].
+    pub fn read(&self) -> Result<Told, RowError> {
+        let row: LineRow = decode("log entry", self.rest)?;
+        let at = Time::from_ms(row.at);
+        let state = row.state.as_deref().and_then(State::from_word).unwrap_or(State::Pending);
+        let reason = row.reason.as_deref().and_then(Reason::from_word);
+        let number = row.number.unwrap_or(0);
+        let what = match &*row.kind {
+            "started" => LoggedEntry::Started { number },
+            "attempted" => LoggedEntry::Attempted(Attempt {
+                number,
+                revision: row.revision.unwrap_or_default().into(),
+                started: at,
+                duration: Duration::from_micros(row.duration_us.unwrap_or(0)),
+                request: row.request.map_or_else(no_request, Into::into),
+                status: row.status,
+                response: row.response.unwrap_or_default(),
+                failure: row.failure,
+                outcome: outcome(state, reason, row.next.map(Time::from_ms)),
+                is_repeat: row.is_repeat,
+                may_have_arrived: row.may_have_arrived,
+            }),
+            "rendered" => LoggedEntry::Rendered(row.request.map_or_else(no_request, Into::into)),
+            "replayed" => LoggedEntry::Replayed,
+            _ => LoggedEntry::Ended { state, reason, detail: row.detail },
+        };
+        let attempt = matches!(what, LoggedEntry::Attempted(_)).then_some(number);
+        Ok(Told { entry: LogEntry { at, what }, state, reason, attempt })
+    }
+}
+
+fn no_request() -> ShownRequest {
+    ShownRequest { method: "GET", url: "".into(), headers: Vec::new(), body: None }
+}
+
+fn outcome(state: State, reason: Option<Reason>, next: Option<Time>) -> Outcome {
+    let reason = reason.unwrap_or(Reason::HttpStatus);
+    match state {
+        State::Delivered => Outcome::Delivered,
+        State::Rejected => Outcome::Rejected(reason),
+        State::Dead => Outcome::Dead(reason),
+        State::Held => Outcome::Held,
+        State::Pending | State::Waiting | State::Test | State::Skipped | State::Cancelled => {
+            Outcome::Retry { at: next.unwrap_or(Time::from_ms(0)) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_told() {
+        let attempt = Attempt {
+            number: 3,
+            revision: "abc".into(),
+            started: Time::from_ms(5_000),
+            duration: Duration::from_micros(1_500),
+            request: ShownRequest {
+                method: "POST",
+                url: "https://n.example/?a=***".into(),
+                headers: vec![("x-a".into(), "1\n2".into())],
+                body: Some("{}".into()),
+            },
+            status: Some(503),
+            response: "line one\nline two".into(),
+            failure: None,
+            outcome: Outcome::Retry { at: Time::from_ms(9_000) },
+            is_repeat: true,
+            may_have_arrived: true,
+        };
+        let mut row = String::new();
+        write_entry(&mut row, Seq(70), 2, Time::from_ms(6_000), &Entry::Attempted(Box::new(attempt.clone())));
+        write_replay(&mut row, Seq(71), 0, Time::from_ms(7_000));
+        let found: Vec<_> = lines(&row).collect();
+        assert_eq!(found.iter().map(|l| (l.seq, l.place)).collect::<Vec<_>>(), [(Seq(70), 2), (Seq(71), 0)]);
+        let told = found[0].read().unwrap();
+        assert!(matches!(told.entry.what, LoggedEntry::Attempted(a) if a == attempt));
+        assert_eq!((told.state, told.attempt), (State::Pending, Some(3)));
+        assert!(matches!(found[1].read().unwrap().entry.what, LoggedEntry::Replayed));
+    }
+}

@@ -1,0 +1,338 @@
+//! Admission: one batch of events in one transaction. Load facts, ask the rules, write everything.
+//!
+//! Refuses: rules of its own. What an identifier means, what a visitor remembers and what a connector decides is the
+//! planner's; here it is only looked up and written down.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rusqlite::OptionalExtension;
+use tokio::sync::oneshot;
+
+use super::writer::{Task, Tx};
+use super::{visitors, wake};
+use crate::model::delivery::{Delivery, Reason, Sending, State};
+use crate::model::event::{Event, EventId};
+use crate::model::facts::Facts;
+use crate::model::field::Field;
+use crate::model::identifier::{Identifier, IdentifierKind};
+use crate::model::ids::{ConnectorName, DeliveryId, Seq, VisitorId};
+use crate::model::record::Job;
+use crate::model::time::Time;
+use crate::model::visitor::Visitor;
+use crate::store::rows::{self, StoredDelivery};
+use crate::store::{
+    Admission, Admitted, Candidate, Case, EVENT_NAMES_MAX, Planned, PlannedVerdict, Planner, StoreError, Whose, Woken,
+};
+
+/// A batch to admit, and who waits for it.
+pub(super) struct Admit {
+    pub batch: Vec<Candidate>,
+    pub planner: Arc<dyn Planner>,
+    pub now: Time,
+    /// Until when event ids are remembered.
+    pub keys_until: Time,
+    pub answer: Admission,
+    pub reply: oneshot::Sender<Result<Admission, (StoreError, Vec<Candidate>)>>,
+}
+
+impl Task for Admit {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let mut answer = Admission::default();
+        for candidate in &self.batch {
+            let admitted = self.one(tx, candidate, &mut answer.woken)?;
+            answer.admitted.push(admitted);
+        }
+        self.answer = answer;
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, result: Result<(), StoreError>) {
+        let this = *self;
+        // A caller who has gone away needs no answer.
+        drop(this.reply.send(match result {
+            Ok(()) => Ok(this.answer),
+            Err(error) => Err((error, this.batch)),
+        }));
+    }
+}
+
+/// Whom an event was found to belong to.
+struct Owner {
+    visitor: Visitor,
+    matched_by: Option<IdentifierKind>,
+    /// Hashes of the identifiers that nobody had.
+    unknown: Vec<i64>,
+    is_new: bool,
+    gained_by_merge: bool,
+    merged: bool,
+}
+
+impl Admit {
+    fn one(&self, tx: &mut Tx<'_>, candidate: &Candidate, woken: &mut Woken) -> Result<Admitted, StoreError> {
+        let event = &candidate.event;
+        let duplicate = if self.planner.happened() { !self.claim_key(tx, event)? } else { self.note_tried(tx, event)? };
+        let mut admitted = Admitted { is_track: event.name.is_some(), duplicate, ..Admitted::default() };
+        note_seen(tx, event, self.now);
+        let mut owner = self.owner(tx, event, &candidate.identifiers)?;
+        let change = self.planner.remember(&mut owner.visitor, event, candidate.clicks.clone());
+        if change.gained_click {
+            admitted.clicks_gained = u32::try_from(candidate.clicks.len()).unwrap_or(u32::MAX);
+        }
+        for hash in &owner.unknown {
+            visitors::attach(tx, *hash, owner.visitor.id)?;
+        }
+        if owner.is_new || owner.merged || change.changed {
+            visitors::save(tx, &owner.visitor, self.now.ms())?;
+        }
+        if !admitted.duplicate && event.name.is_some() && self.planner.wants(event) {
+            self.decide(tx, event, &owner, &mut admitted)?;
+        }
+        if owner.gained_by_merge || owner.merged || change.gained_click {
+            wake::visitor(tx, &*self.planner, &owner.visitor, self.now, woken)?;
+        }
+        Ok(admitted)
+    }
+
+    /// Remembers the event's key; false where it was known. A set event has no name and triggers nothing: it needs none.
+    fn claim_key(&self, tx: &Tx<'_>, event: &Event) -> Result<bool, StoreError> {
+        let Some(name) = event.name.as_deref() else { return Ok(true) };
+        let key = match &event.id {
+            EventId::Given(id) => tx.keys.event(&event.container, name, id),
+            EventId::Assigned { content, redelivered, .. } => {
+                let key = tx.keys.content(&event.container, *content);
+                if !redelivered {
+                    // Two equal messages without an id are two events; only a redelivery is compared.
+                    self.insert_key(tx, key)?;
+                    return Ok(true);
+                }
+                key
+            }
+        };
+        self.insert_key(tx, key)
+    }
+
+    /// Remembers where an event is that did not happen, under a key of its own. It is never a duplicate.
+    fn note_tried(&self, tx: &Tx<'_>, event: &Event) -> Result<bool, StoreError> {
+        let name = event.name.as_deref().unwrap_or_default();
+        let key = tx.keys.tried(&event.container, name, event.id.as_str());
+        self.insert_key_at(tx, key, Seq(tx.counters.next_seq))?;
+        Ok(false)
+    }
+
+    fn insert_key(&self, tx: &Tx<'_>, key: i64) -> Result<bool, StoreError> {
+        let mut insert = tx.sql.prepare_cached(
+            "INSERT INTO event_key (hash, seq, until) VALUES (?1, ?2, ?3)
+             ON CONFLICT (hash) DO UPDATE SET seq = excluded.seq, until = excluded.until WHERE until <= ?4",
+        )?;
+        Ok(insert.execute((key, tx.counters.next_seq, self.keys_until.ms(), self.now.ms()))? == 1)
+    }
+
+    fn owner(&self, tx: &mut Tx<'_>, event: &Event, identifiers: &[Identifier]) -> Result<Owner, StoreError> {
+        let mut hits = Vec::with_capacity(identifiers.len());
+        let mut unknown = Vec::new();
+        for identifier in identifiers {
+            let (hash, visitor) = visitors::lookup(tx, &event.container, identifier)?;
+            if visitor.is_none() {
+                unknown.push(hash);
+            }
+            hits.push((identifier.clone(), visitor));
+        }
+        let failure: RefCell<Option<StoreError>> = RefCell::new(None);
+        let priority = |id: VisitorId| match visitors::load(tx.sql, id) {
+            Ok(visitor) => visitor.fact(Field::PriorityExternalId).map(|fact| fact.value.to_string()),
+            Err(error) => {
+                failure.replace(Some(error));
+                None
+            }
+        };
+        let whose = self.planner.whose(event, &hits, &priority);
+        if let Some(error) = failure.into_inner() {
+            return Err(error);
+        }
+        match whose {
+            Whose::Nobody => {
+                let id = VisitorId(tx.counters.next_visitor);
+                tx.counters.next_visitor += 1;
+                let visitor = Visitor::new(id, event.container.clone());
+                Ok(Owner { visitor, matched_by: None, unknown, is_new: true, gained_by_merge: false, merged: false })
+            }
+            Whose::Visitor { id, by, merge } => {
+                let mut visitor = visitors::load(tx.sql, id)?;
+                let gained_by_merge = visitors::merge(tx, &*self.planner, &mut visitor, &merge)?;
+                let merged = !merge.is_empty();
+                Ok(Owner { visitor, matched_by: Some(by), unknown, is_new: false, gained_by_merge, merged })
+            }
+        }
+    }
+
+    /// Decides for every connector whose trigger matches, and writes the event's row if there is anything to remember.
+    fn decide(
+        &self,
+        tx: &mut Tx<'_>,
+        event: &Arc<Event>,
+        owner: &Owner,
+        admitted: &mut Admitted,
+    ) -> Result<(), StoreError> {
+        let seq = Seq(tx.counters.next_seq);
+        let mut facts = Facts {
+            seq,
+            event: event.clone(),
+            visitor: owner.visitor.id,
+            matched_by: owner.matched_by,
+            known: self.planner.known(&owner.visitor, event),
+            clicks: Vec::new(),
+        };
+        let mut deliveries: Vec<StoredDelivery> = Vec::new();
+        for plan in asking_claims(tx, self.now, |claimed| {
+            self.planner.decide(&Case { visitor: &owner.visitor, now: self.now, claimed }, &mut facts)
+        })? {
+            match &plan.verdict {
+                PlannedVerdict::Skip(Reason::Disabled) => {
+                    admitted.decisions.push((plan.connector, Some(Reason::Disabled)));
+                    continue;
+                }
+                PlannedVerdict::Skip(reason) => admitted.decisions.push((plan.connector.clone(), Some(*reason))),
+                PlannedVerdict::Send { .. } => admitted.decisions.push((plan.connector.clone(), None)),
+                PlannedVerdict::Wait { .. } => admitted.waiting.push(plan.connector.clone()),
+            }
+            place(tx, seq, plan, self.now, &mut deliveries)?;
+        }
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        tx.counters.next_seq += 1;
+        self.write_event(tx, Arc::new(facts), deliveries, admitted)
+    }
+
+    fn write_event(
+        &self,
+        tx: &mut Tx<'_>,
+        facts: Arc<Facts>,
+        deliveries: Vec<StoredDelivery>,
+        admitted: &mut Admitted,
+    ) -> Result<(), StoreError> {
+        let seq = facts.seq;
+        tx.sql
+            .prepare_cached("INSERT INTO event (seq, received, deliveries, facts) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((seq.0, self.now.ms(), rows::write_deliveries(&deliveries), rows::write_facts(&facts)))?;
+        if let (EventId::Assigned { id, .. }, Some(name)) = (&facts.event.id, &facts.event.name) {
+            // Nobody can repeat an id that we assigned; the key is there so that a person can look the event up.
+            let key = tx.keys.event(&facts.event.container, name, id);
+            self.insert_key_at(tx, key, seq)?;
+        }
+        tx.counters.book.decided += i64::try_from(deliveries.len()).unwrap_or(i64::MAX);
+        for (place, stored) in deliveries.into_iter().enumerate() {
+            let delivery = stored.delivery;
+            match delivery.state {
+                State::Pending => admitted.jobs.push(Job {
+                    facts: facts.clone(),
+                    attempts: 0,
+                    is_repeat: false,
+                    first_due: delivery.due,
+                    due: delivery.due,
+                    on_record: false,
+                    delivery,
+                }),
+                State::Waiting => wake::insert_waiting(tx, &facts, place, &delivery)?,
+                state => {
+                    tx.counters.book.ended += 1;
+                    admitted.ended.push((delivery.connector, state));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_key_at(&self, tx: &Tx<'_>, key: i64, seq: Seq) -> Result<(), StoreError> {
+        tx.sql.prepare_cached("INSERT OR REPLACE INTO event_key (hash, seq, until) VALUES (?1, ?2, ?3)")?.execute((
+            key,
+            seq.0,
+            self.keys_until.ms(),
+        ))?;
+        Ok(())
+    }
+}
+
+/// Turns one decision into the deliveries it calls for, and claims its deduplication value.
+pub(super) fn place(
+    tx: &Tx<'_>,
+    seq: Seq,
+    plan: Planned,
+    now: Time,
+    deliveries: &mut Vec<StoredDelivery>,
+) -> Result<(), StoreError> {
+    let bare = |state, reason, sending, item, due| Delivery {
+        id: DeliveryId::new(tx.tag, seq, 0),
+        connector: plan.connector.clone(),
+        revision: plan.revision.clone(),
+        sending,
+        state,
+        reason,
+        detail: plan.detail.clone(),
+        attribution: plan.attribution.clone(),
+        item,
+        due,
+    };
+    let mut push = |claim, delivery: Delivery| {
+        let place = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
+        let delivery = Delivery { id: DeliveryId::new(tx.tag, seq, place), ..delivery };
+        deliveries.push(StoredDelivery { delivery, claim, later: None });
+    };
+    match plan.verdict {
+        PlannedVerdict::Skip(reason) => push(None, bare(State::Skipped, Some(reason), Sending::Live, None, now)),
+        PlannedVerdict::Wait { until, reason } => push(None, bare(State::Waiting, reason, Sending::Live, None, until)),
+        PlannedVerdict::Send { sending, claim, deliveries: count, by_item } => {
+            let key = claim.map(|(value, keep)| (tx.keys.claim(&plan.connector, &value), now.plus(keep)));
+            if let Some((key, until)) = key {
+                tx.sql
+                    .prepare_cached("INSERT OR REPLACE INTO claim (hash, until) VALUES (?1, ?2)")?
+                    .execute((key, until.ms()))?;
+            }
+            for item in 0..count {
+                push(key.map(|(key, _)| key), bare(State::Pending, None, sending, by_item.then_some(item), now));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs the rules with a way to ask whether another conversion holds a deduplication value.
+pub(super) fn asking_claims<T>(
+    tx: &Tx<'_>,
+    now: Time,
+    rules: impl FnOnce(&dyn Fn(&ConnectorName, &str) -> bool) -> T,
+) -> Result<T, StoreError> {
+    let failure: RefCell<Option<StoreError>> = RefCell::new(None);
+    let answer = rules(&|connector, value| {
+        claim_is_held(tx, tx.keys.claim(connector, value), now).unwrap_or_else(|error| {
+            failure.replace(Some(error));
+            false
+        })
+    });
+    failure.into_inner().map_or(Ok(answer), Err)
+}
+
+fn claim_is_held(tx: &Tx<'_>, key: i64, now: Time) -> Result<bool, StoreError> {
+    let until: Option<i64> = tx
+        .sql
+        .prepare_cached("SELECT until FROM claim WHERE hash = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?;
+    Ok(until.is_some_and(|until| now.ms() < until))
+}
+
+fn note_seen(tx: &mut Tx<'_>, event: &Event, now: Time) {
+    // A set event has no name and still shows that its container is connected.
+    let key: (Box<str>, Box<str>) = ((*event.container).into(), event.name.clone().unwrap_or_default());
+    if let Some(last) = tx.seen.last.get_mut(&key) {
+        *last = now;
+        tx.seen.moved = true;
+        return;
+    }
+    let names = tx.seen.last.keys().filter(|(container, _)| *container == key.0).count();
+    if names < EVENT_NAMES_MAX {
+        tx.seen.last.insert(key.clone(), now);
+        tx.seen.unwritten.push(key);
+    }
+}

@@ -1,0 +1,169 @@
+//! What happened to deliveries after their decision: log entries, and the rows of those whose story goes on.
+//!
+//! Refuses: judging. The outcome is the lane's; here it is only made durable.
+
+use super::writer::Tx;
+use crate::model::delivery::{Reason, State};
+use crate::model::ids::{ConnectorName, DeliveryId};
+use crate::model::record::{Entry, Record};
+use crate::model::time::Time;
+use crate::store::entries;
+use crate::store::{ReplaySelection, StoreError};
+
+use super::{Replayed, ReplayedOne, read, wake};
+
+/// Writes one entry and brings the delivery's row in line with it.
+pub(super) fn record(tx: &mut Tx<'_>, record: &Record) -> Result<(), StoreError> {
+    let (seq, place) = (record.delivery.seq(), record.delivery.place());
+    entries::write_entry(tx.lines_of(seq), seq, place, record.at, &record.entry);
+    let (state, reason, next) = record.entry.leaves();
+    if let Entry::Started { number } = &record.entry {
+        return start(tx, record, *number);
+    }
+    if state.is_final() {
+        tx.counters.book.ended += 1;
+    }
+    match state {
+        State::Delivered | State::Test | State::Skipped | State::Cancelled => {
+            if record.on_record {
+                tx.sql.prepare_cached("DELETE FROM delivery WHERE seq = ?1 AND place = ?2")?.execute((seq.0, place))?;
+            }
+            if matches!(state, State::Skipped | State::Cancelled) {
+                release_claim(tx, record.delivery)?;
+            }
+            Ok(())
+        }
+        State::Pending | State::Held | State::Rejected | State::Dead | State::Waiting => {
+            keep(tx, record, state, reason, next.unwrap_or(record.at))
+        }
+    }
+}
+
+/// The row of a delivery that is tried again, held, or did not succeed.
+fn keep(tx: &Tx<'_>, record: &Record, state: State, reason: Option<Reason>, due: Time) -> Result<(), StoreError> {
+    let (attempts, is_repeat) = match &record.entry {
+        Entry::Attempted(attempt) => (Some(attempt.number), attempt.is_repeat || attempt.may_have_arrived),
+        Entry::Started { .. } | Entry::Rendered(_) | Entry::Ended { .. } => {
+            (None, state == State::Held || reason == Some(Reason::Uncertain))
+        }
+    };
+    let mut upsert = tx.sql.prepare_cached(
+        "INSERT INTO delivery (seq, place, connector, state, reason, due, first_due, attempts, is_repeat)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(?8, 0), ?9)
+         ON CONFLICT (seq, place) DO UPDATE SET
+             state = excluded.state, reason = excluded.reason, due = excluded.due, started = NULL, visitor = NULL,
+             attempts = coalesce(?8, attempts), is_repeat = is_repeat OR excluded.is_repeat",
+    )?;
+    upsert.execute((
+        record.delivery.seq().0,
+        record.delivery.place(),
+        &*record.connector,
+        state.word(),
+        reason.map(Reason::word),
+        due.ms(),
+        record.first_due.ms(),
+        attempts,
+        is_repeat,
+    ))?;
+    Ok(())
+}
+
+/// An attempt is about to be made whose loss in a crash must be known.
+fn start(tx: &Tx<'_>, record: &Record, number: u32) -> Result<(), StoreError> {
+    let mut upsert = tx.sql.prepare_cached(
+        "INSERT INTO delivery (seq, place, connector, state, due, first_due, attempts, is_repeat, started)
+         VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6 - 1, 0, ?6)
+         ON CONFLICT (seq, place) DO UPDATE SET started = excluded.started",
+    )?;
+    upsert.execute((
+        record.delivery.seq().0,
+        record.delivery.place(),
+        &*record.connector,
+        record.at.ms(),
+        record.first_due.ms(),
+        number,
+    ))?;
+    Ok(())
+}
+
+/// What was skipped or cancelled holds no deduplication value; the other items of its event may hold it still.
+fn release_claim(tx: &Tx<'_>, id: DeliveryId) -> Result<(), StoreError> {
+    let (mut deliveries, _) = wake::load_event(tx, id.seq())?;
+    let own = usize::try_from(id.place()).ok().and_then(|place| deliveries.get_mut(place));
+    let Some(key) = own.and_then(|own| own.claim.take()) else { return Ok(()) };
+    if deliveries.iter().any(|other| other.claim == Some(key)) {
+        return wake::write_back(tx, id.seq(), &deliveries);
+    }
+    tx.sql.prepare_cached("DELETE FROM claim WHERE hash = ?1")?.execute([key])?;
+    Ok(())
+}
+
+/// Makes the deliveries of a selection pending again, oldest first, `spacing_ms` apart.
+pub(super) fn replay(
+    tx: &mut Tx<'_>,
+    selection: &ReplaySelection,
+    now: Time,
+    spacing_ms: i64,
+) -> Result<Replayed, StoreError> {
+    let mut select = tx.sql.prepare_cached(
+        "SELECT d.seq, d.place, d.connector FROM delivery d JOIN event e ON e.seq = d.seq
+         WHERE d.state = ?1 AND (?2 IS NULL OR d.connector = ?2)
+           AND (?3 IS NULL OR ?3 <= e.received) AND (?4 IS NULL OR e.received < ?4)
+         ORDER BY d.seq, d.place",
+    )?;
+    let found: Vec<(i64, u32, String)> = select
+        .query_map(
+            (
+                selection.state.word(),
+                &selection.connector,
+                selection.since.map(Time::ms),
+                selection.until.map(Time::ms),
+            ),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?
+        .collect::<Result<_, _>>()?;
+    let mut replayed = Replayed { count: 0, connectors: Vec::new() };
+    for (seq, place, connector) in found {
+        let id = DeliveryId::new(tx.tag, crate::model::ids::Seq(seq), place);
+        let due = Time::from_ms(now.ms() + spacing_ms * i64::try_from(replayed.count).unwrap_or(0));
+        again(tx, id, &connector, now, due, selection.state)?;
+        replayed.count += 1;
+        if !replayed.connectors.iter().any(|known| **known == *connector) {
+            replayed.connectors.push(connector.into());
+        }
+    }
+    Ok(replayed)
+}
+
+/// Makes one delivery pending again.
+pub(super) fn replay_one(tx: &mut Tx<'_>, id: DeliveryId, force: bool, now: Time) -> Result<ReplayedOne, StoreError> {
+    let Some(found) = read::delivery(tx.sql, tx.tag, id)? else { return Ok(ReplayedOne::NotFound) };
+    let connector: ConnectorName = found.line.connector;
+    match found.line.state {
+        State::Rejected | State::Dead | State::Held => {}
+        State::Delivered if force => {}
+        State::Delivered => return Ok(ReplayedOne::Delivered),
+        state => return Ok(ReplayedOne::NotReplayable(state)),
+    }
+    again(tx, id, &connector, now, now, found.line.state)?;
+    Ok(ReplayedOne::Replayed(connector))
+}
+
+fn again(tx: &mut Tx<'_>, id: DeliveryId, connector: &str, now: Time, due: Time, was: State) -> Result<(), StoreError> {
+    let (seq, place) = (id.seq(), id.place());
+    // What the partner took, or may have taken, is a repeat when it comes again.
+    let is_repeat = matches!(was, State::Held | State::Delivered);
+    let attempts = read::attempts(tx.sql, id)?;
+    let mut upsert = tx.sql.prepare_cached(
+        "INSERT INTO delivery (seq, place, connector, state, due, first_due, attempts, is_repeat)
+         VALUES (?1, ?2, ?3, 'pending', ?4, ?4, ?5, ?6)
+         ON CONFLICT (seq, place) DO UPDATE SET state = 'pending', reason = NULL, due = excluded.due,
+             first_due = excluded.first_due, is_repeat = is_repeat OR excluded.is_repeat, started = NULL",
+    )?;
+    upsert.execute((seq.0, place, connector, due.ms(), attempts, is_repeat))?;
+    if was.is_final() {
+        tx.counters.book.ended -= 1;
+    }
+    entries::write_replay(tx.lines_of(seq), seq, place, now);
+    Ok(())
+}

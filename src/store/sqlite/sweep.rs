@@ -1,0 +1,196 @@
+//! Retention: old log entries, clicks, event keys and claims go, a little at a time.
+//!
+//! Refuses: deleting anything that is not final, and long transactions: each step deletes a bounded number of rows, so
+//! that admission never waits long for it.
+
+use super::visitors;
+use super::writer::{EVENTS_PER_BLOCK, Tx};
+use crate::model::delivery::State;
+use crate::model::ids::{DeliveryId, Seq, VisitorId};
+use crate::model::record::{Entry, Record};
+use crate::model::time::Time;
+use crate::store::StoreError;
+
+/// Rows looked at by one step.
+const ROWS_PER_STEP: i64 = 1000;
+
+/// Where the sweep of each table stands; it walks each from its beginning to its end and starts anew.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Cursors {
+    key: Option<i64>,
+    identifier: Option<i64>,
+    visitor: i64,
+}
+
+/// What may go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub now: Time,
+    /// Events received before this, whose deliveries are all final.
+    pub log_before: Time,
+    /// Clicks seen before this, and visitors without any since.
+    pub clicks_before: Time,
+    /// Below this number every first attempt has been made.
+    pub tried_below: Seq,
+}
+
+/// One bounded step. True where there is more to do at once.
+pub(super) fn step(tx: &mut Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
+    let more_events = events(tx, limits)?;
+    let more_keys = keys(tx, limits, cursors)?;
+    let more_visitors = forget_clicks(tx, limits, cursors)?;
+    let more_identifiers = identifiers(tx, cursors)?;
+    let claims = tx
+        .sql
+        .prepare_cached("DELETE FROM claim WHERE hash IN (SELECT hash FROM claim WHERE until <= ?1 LIMIT ?2)")?
+        .execute((limits.now.ms(), ROWS_PER_STEP))?;
+    Ok(more_events
+        || more_keys
+        || more_visitors
+        || more_identifiers
+        || i64::try_from(claims).unwrap_or(0) == ROWS_PER_STEP)
+}
+
+/// Deletes the oldest events with their log, as far as all their deliveries are final.
+fn events(tx: &Tx<'_>, limits: Limits) -> Result<bool, StoreError> {
+    let mut oldest = tx.sql.prepare_cached(
+        "SELECT seq FROM event WHERE received < ?1 AND seq < ?2
+           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.seq = event.seq
+                           AND d.state IN ('waiting', 'pending', 'held'))
+         ORDER BY seq LIMIT ?3",
+    )?;
+    let seqs: Vec<i64> = oldest
+        .query_map((limits.log_before.ms(), limits.tried_below.0, ROWS_PER_STEP), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for seq in &seqs {
+        tx.sql.prepare_cached("DELETE FROM delivery WHERE seq = ?1")?.execute([seq])?;
+        tx.sql.prepare_cached("DELETE FROM event WHERE seq = ?1")?.execute([seq])?;
+    }
+    // A block's lines go when the last of its events has gone.
+    let mut blocks: Vec<i64> = seqs.iter().map(|seq| seq / EVENTS_PER_BLOCK).collect();
+    blocks.dedup();
+    for block in blocks {
+        let (first, last) = (block * EVENTS_PER_BLOCK, (block + 1) * EVENTS_PER_BLOCK - 1);
+        if last < limits.tried_below.0 {
+            tx.sql
+                .prepare_cached(
+                    "DELETE FROM entry WHERE block = ?1
+                     AND NOT EXISTS (SELECT 1 FROM event WHERE seq BETWEEN ?2 AND ?3)",
+                )?
+                .execute((block, first, last))?;
+        }
+    }
+    Ok(i64::try_from(seqs.len()).unwrap_or(0) == ROWS_PER_STEP)
+}
+
+fn keys(tx: &Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
+    let from = cursors.key.unwrap_or(i64::MIN);
+    let mut select =
+        tx.sql.prepare_cached("SELECT hash, until FROM event_key WHERE ?1 <= hash ORDER BY hash LIMIT ?2")?;
+    let found: Vec<(i64, i64)> =
+        select.query_map((from, ROWS_PER_STEP), |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    for (hash, _) in found.iter().filter(|(_, until)| *until <= limits.now.ms()) {
+        tx.sql.prepare_cached("DELETE FROM event_key WHERE hash = ?1")?.execute([hash])?;
+    }
+    let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;
+    cursors.key = found.last().filter(|_| full).and_then(|(hash, _)| hash.checked_add(1));
+    Ok(full)
+}
+
+/// Identifiers that lead to nobody any more.
+fn identifiers(tx: &Tx<'_>, cursors: &mut Cursors) -> Result<bool, StoreError> {
+    let from = cursors.identifier.unwrap_or(i64::MIN);
+    let mut select = tx.sql.prepare_cached(
+        "SELECT hash, EXISTS (SELECT 1 FROM visitor WHERE id = identifier.visitor) FROM identifier
+         WHERE ?1 <= hash ORDER BY hash LIMIT ?2",
+    )?;
+    let found: Vec<(i64, bool)> =
+        select.query_map((from, ROWS_PER_STEP), |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    for (hash, _) in found.iter().filter(|(_, leads_somewhere)| !leads_somewhere) {
+        tx.sql.prepare_cached("DELETE FROM identifier WHERE hash = ?1")?.execute([hash])?;
+    }
+    let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;
+    cursors.identifier = found.last().filter(|_| full).and_then(|(hash, _)| hash.checked_add(1));
+    Ok(full)
+}
+
+/// Visitors not seen within the retention go whole; the others lose the clicks that are too old.
+fn forget_clicks(tx: &Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
+    let before = limits.clicks_before;
+    // One that was taken over stands for as long as who took it over: identifiers may still lead there by way of it.
+    let mut select = tx.sql.prepare_cached(
+        "SELECT id, CASE WHEN merged_into IS NULL THEN seen < ?3
+                         ELSE NOT EXISTS (SELECT 1 FROM visitor survivor WHERE survivor.id = visitor.merged_into) END,
+                seen, merged_into IS NOT NULL
+         FROM visitor WHERE ?1 < id ORDER BY id LIMIT ?2",
+    )?;
+    let found: Vec<(i64, bool, i64, bool)> = select
+        .query_map((cursors.visitor, ROWS_PER_STEP, before.ms()), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (id, may_go, seen, merged) in &found {
+        if *may_go {
+            if !waits(tx, *id)? {
+                tx.sql.prepare_cached("DELETE FROM visitor WHERE id = ?1")?.execute([id])?;
+            }
+        } else if !merged {
+            let mut visitor = visitors::load(tx.sql, VisitorId(*id))?;
+            let clicks = visitor.clicks.len();
+            visitor.clicks.retain(|click| before <= click.time.unwrap_or(click.seen));
+            if visitor.clicks.len() != clicks {
+                visitors::save(tx, &visitor, *seen)?;
+            }
+        }
+    }
+    let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;
+    cursors.visitor = found.last().filter(|_| full).map_or(0, |(id, ..)| *id);
+    Ok(full)
+}
+
+fn waits(tx: &Tx<'_>, visitor: i64) -> Result<bool, StoreError> {
+    let mut select = tx.sql.prepare_cached("SELECT EXISTS (SELECT 1 FROM delivery WHERE visitor = ?1)")?;
+    Ok(select.query_row([visitor], |row| row.get(0))?)
+}
+
+/// Ends what is parked for a connector that is gone and has passed `before`: cancelled, at most `limit`.
+pub(super) fn cancel_removed(
+    tx: &mut Tx<'_>,
+    removed: &dyn Fn(&str) -> bool,
+    due_before: Time,
+    now: Time,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    // The names first: what is parked for others must not use up the limit.
+    let names: Vec<String> = tx
+        .sql
+        .prepare_cached("SELECT DISTINCT connector FROM delivery WHERE state = 'pending'")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut found: Vec<(String, i64, u32, i64)> = Vec::new();
+    let mut select = tx.sql.prepare_cached(
+        "SELECT seq, place, first_due FROM delivery WHERE state = 'pending' AND connector = ?1 AND first_due < ?2 LIMIT ?3",
+    )?;
+    for connector in names.into_iter().filter(|name| removed(name)) {
+        let room = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
+        let mut rows = select.query((&connector, due_before.ms(), room))?;
+        while let Some(row) = rows.next()? {
+            found.push((connector.clone(), row.get(0)?, row.get(1)?, row.get(2)?));
+        }
+    }
+    drop(select);
+    let mut cancelled = Vec::new();
+    for (connector, seq, place, first_due) in found {
+        let record = Record {
+            delivery: DeliveryId::new(tx.tag, Seq(seq), place),
+            connector: connector.as_str().into(),
+            at: now,
+            on_record: true,
+            first_due: Time::from_ms(first_due),
+            entry: Entry::Ended { state: State::Cancelled, reason: None, detail: None },
+        };
+        super::record::record(tx, &record)?;
+        cancelled.push(connector);
+    }
+    Ok(cancelled)
+}

@@ -1,0 +1,311 @@
+//! The one thread that writes: takes whatever has been asked for, does it in one transaction, commits, and answers.
+//!
+//! Refuses: retrying a commit whose fate is unknown. After a failed sync the pages in memory may differ from those on
+//! the disk; only a fresh start, reading what is there, can be trusted (PostgreSQL's lesson of 2018).
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi};
+use tokio::sync::oneshot;
+
+use super::keys::Keys;
+use crate::model::ids::{Seq, StoreTag};
+use crate::model::time::Time;
+use crate::store::StoreError;
+
+/// Tasks that share a commit at most. Their callers bound how many can wait; this bounds how long one commit grows.
+const TASKS_PER_COMMIT_MAX: usize = 1024;
+
+/// What the writer keeps between transactions. Restored when one is rolled back.
+#[derive(Clone)]
+pub(super) struct Counters {
+    pub next_seq: i64,
+    pub next_visitor: i64,
+    pub book: Book,
+}
+
+/// The daemon's own account since it started, in deliveries: what was there, what was decided, what became final.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Book {
+    pub found: i64,
+    pub decided: i64,
+    pub ended: i64,
+}
+
+impl Book {
+    /// Part of every commit, so that whoever reads the store sees the account of just that moment.
+    fn write(self, sql: &Connection) -> rusqlite::Result<()> {
+        let Self { found, decided, ended } = self;
+        sql.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('book', ?1)")?
+            .execute([format!("{found} {decided} {ended}")])?;
+        Ok(())
+    }
+
+    /// As the last commit left it; empty before the first.
+    pub(super) fn read(sql: &Connection) -> rusqlite::Result<Self> {
+        let mut select = sql.prepare_cached("SELECT value FROM meta WHERE key = 'book'")?;
+        let text: Option<String> = select.query_row([], |row| row.get(0)).optional()?;
+        let text = text.unwrap_or_default();
+        let mut numbers = text.split(' ').map(|number| number.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        Ok(Self { found: next(), decided: next(), ended: next() })
+    }
+}
+
+/// One transaction under way.
+pub(super) struct Tx<'a> {
+    pub sql: &'a Connection,
+    pub tag: StoreTag,
+    pub keys: Keys,
+    pub counters: &'a mut Counters,
+    /// Log lines by block, written just before the commit or by [`Tx::write_lines`].
+    pub lines: BTreeMap<i64, String>,
+    pub seen: &'a mut Seen,
+}
+
+/// Events of neighbouring numbers that share rows of log entries.
+pub(super) const EVENTS_PER_BLOCK: i64 = 64;
+
+impl Tx<'_> {
+    /// Where the log lines of the event at `seq` go.
+    pub(super) fn lines_of(&mut self, seq: Seq) -> &mut String {
+        self.lines.entry(seq.0 / EVENTS_PER_BLOCK).or_default()
+    }
+
+    /// Writes the log lines gathered so far, for a question that must see what the tasks before it have recorded.
+    pub(super) fn write_lines(&mut self) -> rusqlite::Result<()> {
+        let mut insert = self.sql.prepare_cached("INSERT INTO entry (block, lines) VALUES (?1, ?2)")?;
+        for (block, text) in std::mem::take(&mut self.lines) {
+            insert.execute((block, text))?;
+        }
+        Ok(())
+    }
+}
+
+/// When each event name of each container was last seen; written behind.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub last: HashMap<(Box<str>, Box<str>), Time>,
+    /// Names not yet in the store, and whether times have moved since they were written.
+    pub unwritten: Vec<(Box<str>, Box<str>)>,
+    pub moved: bool,
+}
+
+/// How far `seen` times may lag behind on the disk.
+const SEEN_WRITTEN_EVERY: Duration = Duration::from_secs(10);
+
+/// Something to do inside a transaction, and somebody to tell.
+pub(super) trait Task: Send {
+    /// May run twice: once with others in one transaction, and again alone if that failed.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
+    /// Called after the commit, or with what went wrong.
+    fn finish(self: Box<Self>, result: Result<(), StoreError>);
+}
+
+/// A closure as a task.
+pub(super) struct Ask<T, W> {
+    pub work: W,
+    pub answer: Option<T>,
+    pub reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, W: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send> Task for Ask<T, W> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        self.answer = Some((self.work)(tx)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, result: Result<(), StoreError>) {
+        let answer = self.answer;
+        // A caller who has gone away needs no answer.
+        drop(self.reply.send(result.and_then(|()| {
+            answer.ok_or_else(|| StoreError::Failed("a task was committed without having run".to_owned()))
+        })));
+    }
+}
+
+pub(super) type Tasks = Sender<Box<dyn Task>>;
+
+/// Milliseconds since the epoch at which the writer last finished something or found nothing to do; and what commits cost.
+pub(super) struct Pulse {
+    pub last_ms: AtomicI64,
+    pub committed: Box<dyn Fn(Duration) + Send + Sync>,
+}
+
+/// The writer's own state.
+pub(super) struct Writer {
+    pub sql: Connection,
+    pub tag: StoreTag,
+    pub keys: Keys,
+    pub counters: Counters,
+    pub seen: Seen,
+    pub seen_written: Instant,
+    pub pulse: Arc<Pulse>,
+    /// Set once a write can't be trusted; every task is refused from then on.
+    pub broken: Option<String>,
+}
+
+impl Writer {
+    /// Works until every sender is gone.
+    pub(super) fn work(mut self, tasks: &Receiver<Box<dyn Task>>) {
+        loop {
+            let first = match tasks.recv_timeout(Duration::from_secs(1)) {
+                Ok(task) => task,
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    self.beat();
+                    continue;
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+            };
+            let mut group = vec![first];
+            while group.len() < TASKS_PER_COMMIT_MAX {
+                let Ok(task) = tasks.try_recv() else { break };
+                group.push(task);
+            }
+            self.commit_all(group);
+            self.beat();
+        }
+    }
+
+    fn beat(&self) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.pulse.last_ms.store(i64::try_from(now.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// All in one commit; if that fails, each alone, so that one at fault takes no other down.
+    fn commit_all(&mut self, mut group: Vec<Box<dyn Task>>) {
+        if let Some(why) = &self.broken {
+            for task in group {
+                task.finish(Err(StoreError::Fatal(why.clone())));
+            }
+            return;
+        }
+        match self.commit(&mut group) {
+            Ok(()) => group.into_iter().for_each(|task| task.finish(Ok(()))),
+            Err(error) if group.len() == 1 || matches!(error, StoreError::Fatal(_)) => {
+                group.into_iter().for_each(|task| task.finish(Err(error.clone())));
+            }
+            Err(_) => {
+                for task in group {
+                    let mut alone = [task];
+                    let result = self.commit(&mut alone);
+                    let [task] = alone;
+                    task.finish(result);
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, group: &mut [Box<dyn Task>]) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let counters = self.counters.clone();
+        let result = catch_unwind(AssertUnwindSafe(|| self.attempt(group)))
+            .unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))));
+        match &result {
+            Ok(()) => (self.pulse.committed)(started.elapsed()),
+            Err(error) => {
+                self.counters = counters;
+                if let StoreError::Fatal(why) = error {
+                    self.broken = Some(why.clone());
+                } else if let Err(rollback) = self.roll_back() {
+                    self.broken = Some(rollback.to_string());
+                    return Err(StoreError::Fatal(rollback.to_string()));
+                }
+            }
+        }
+        result
+    }
+
+    fn attempt(&mut self, group: &mut [Box<dyn Task>]) -> Result<(), StoreError> {
+        self.sql.execute_batch("BEGIN IMMEDIATE").map_err(|e| of_sqlite(&e))?;
+        let mut tx = Tx {
+            sql: &self.sql,
+            tag: self.tag,
+            keys: self.keys,
+            counters: &mut self.counters,
+            lines: BTreeMap::new(),
+            seen: &mut self.seen,
+        };
+        for task in group {
+            task.run(&mut tx)?;
+        }
+        tx.write_lines().map_err(|e| of_sqlite(&e))?;
+        self.write_seen().map_err(|e| of_sqlite(&e))?;
+        self.counters.book.write(&self.sql).map_err(|e| of_sqlite(&e))?;
+        self.sql.execute_batch("COMMIT").map_err(|e| of_commit(&e))
+    }
+
+    /// New names at once, times every ten seconds: they only tell a person that a container is alive.
+    fn write_seen(&mut self) -> rusqlite::Result<()> {
+        let due = self.seen.moved && SEEN_WRITTEN_EVERY <= self.seen_written.elapsed();
+        if self.seen.unwritten.is_empty() && !due {
+            return Ok(());
+        }
+        let mut upsert =
+            self.sql.prepare_cached("INSERT OR REPLACE INTO seen (container, name, last) VALUES (?1, ?2, ?3)")?;
+        for ((container, name), last) in &self.seen.last {
+            upsert.execute((container, name, last.ms()))?;
+        }
+        self.seen.unwritten.clear();
+        self.seen.moved = false;
+        self.seen_written = Instant::now();
+        Ok(())
+    }
+
+    fn roll_back(&self) -> rusqlite::Result<()> {
+        if self.sql.is_autocommit() {
+            return Ok(());
+        }
+        self.sql.execute_batch("ROLLBACK")
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_owned()
+}
+
+/// What SQLite says, sorted by what is to be done about it.
+pub(super) fn of_sqlite(error: &rusqlite::Error) -> StoreError {
+    let rusqlite::Error::SqliteFailure(failure, _) = error else {
+        return StoreError::Failed(error.to_string());
+    };
+    match failure.code {
+        ErrorCode::DiskFull => StoreError::Full,
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Fatal(error.to_string()),
+        ErrorCode::SystemIoFailure if is_sync(failure.extended_code) => StoreError::Fatal(error.to_string()),
+        _ => StoreError::Failed(error.to_string()),
+    }
+}
+
+/// A commit that fails for lack of space is undone; one that fails in any other way of input or output may have reached
+/// the disk or not.
+fn of_commit(error: &rusqlite::Error) -> StoreError {
+    match of_sqlite(error) {
+        StoreError::Failed(why) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+            StoreError::Fatal(why)
+        }
+        other => other,
+    }
+}
+
+fn is_sync(extended: i32) -> bool {
+    [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC].contains(&extended)
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        of_sqlite(&error)
+    }
+}
+
+impl From<crate::store::rows::RowError> for StoreError {
+    fn from(error: crate::store::rows::RowError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
