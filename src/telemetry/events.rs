@@ -6,11 +6,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::model::delivery::Reason;
 use crate::model::ids::DeliveryId;
-use crate::model::time::Time;
 
 // === daemon ===
 
@@ -86,11 +85,6 @@ pub fn source_lost(source: &str, why: &str) {
     warn!(source, why, "source.lost");
 }
 
-/// A queue or an exchange exists with other arguments than ours; it is used as it is.
-pub fn source_differs(source: &str, object: &str) {
-    warn!(source, object, "source.differs");
-}
-
 /// Which field is at fault stands with the message in the rejected queue, or in the answer to the caller.
 pub fn message_rejected(source: &str, reason: &str) {
     warn!(source, reason, "message.rejected");
@@ -117,11 +111,6 @@ pub fn store_failed(what: &str, why: &str) {
     error!(what, why, "store.failed");
 }
 
-/// The retention sweep removed what was too old.
-pub fn store_swept(events: u64, clicks: u64) {
-    debug!(events, clicks, "store.swept");
-}
-
 /// The daemon's own book and the store disagree.
 pub fn book_unbalanced(deliveries: i64) {
     error!(deliveries, "book.unbalanced");
@@ -137,19 +126,9 @@ pub fn breaker_closed(connector: &str) {
     info!(connector, "breaker.closed");
 }
 
-/// The partner answered 429.
-pub fn lane_paused(connector: &str, until: Time) {
-    warn!(connector, until = %until, "lane.paused");
-}
-
 /// A lane can't read or write what it needs.
 pub fn lane_failed(connector: &str, why: &str) {
     error!(connector, why, "lane.failed");
-}
-
-/// Neither the URL nor the reply: those are in the delivery log, under this id.
-pub fn attempt_made(connector: &str, delivery: DeliveryId, number: u32, outcome: &str, status: Option<u16>) {
-    debug!(connector, delivery = %delivery, number, outcome, status, "attempt.made");
 }
 
 pub fn delivery_rejected(connector: &str, delivery: DeliveryId, reason: Option<Reason>) {
