@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use url::{Position, Url};
+
 use super::*;
 use crate::model::template::{Entry, JsonSource};
 use crate::rules::template::compile_json;
