@@ -512,6 +512,12 @@ impl Feed {
         self.scan.is_some() || self.parked_from.is_some()
     }
 
+    /// Whether fewer than `jobs` further first attempts would make it fall behind. A feed that is behind has no use for
+    /// room: what is offered to it is read from the store anyway.
+    pub(crate) fn is_crowded(&self, jobs: usize) -> bool {
+        !self.is_behind() && !self.fresh.is_empty() && self.fresh_room() < jobs
+    }
+
     /// Jobs queued.
     pub(crate) fn queued(&self) -> usize {
         self.fresh.len() + self.retries.len()

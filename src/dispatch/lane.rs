@@ -27,6 +27,9 @@ use crate::model::ids::{ConnectorName, Seq};
 use crate::model::record::Job;
 use crate::model::time::Time;
 
+/// First attempts that a lane should have room for: a batch of admission.
+const ROOM: usize = 128;
+
 /// A lane looks at the wall clock at least this often, since a sleep does not notice when it is set.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
 
@@ -43,6 +46,8 @@ pub(crate) struct Lane {
     wake: Notify,
     /// A slot was given back.
     freed: Notify,
+    /// There is room for first attempts again, or none is needed.
+    eased: Notify,
 }
 
 struct State {
@@ -54,6 +59,8 @@ struct State {
     paused_until: Option<Time>,
     parking: Parking,
     slots_used: usize,
+    /// Somebody waits until the lane is eased.
+    is_awaited: bool,
     /// No attempt starts any more: the daemon drains, or the ledger failed.
     is_stopped: bool,
     is_closed: bool,
@@ -89,10 +96,19 @@ impl Lane {
             paused_until: None,
             parking: Parking::default(),
             slots_used: 0,
+            is_awaited: false,
             is_stopped: false,
             is_closed: false,
         };
-        let lane = Self { name, ledger, watch, state: Mutex::new(state), wake: Notify::new(), freed: Notify::new() };
+        let lane = Self {
+            name,
+            ledger,
+            watch,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            freed: Notify::new(),
+            eased: Notify::new(),
+        };
         Arc::new(lane)
     }
 
@@ -129,14 +145,34 @@ impl Lane {
         self.wake.notify_one();
     }
 
-    pub(crate) fn offer(&self, job: Job) {
+    /// Says whether the lane is [crowded](Self::eased) now.
+    pub(crate) fn offer(&self, job: Job) -> bool {
         let mut state = self.lock();
         state.feed.offer(job);
         let is_busy = state.setup.as_ref().is_some_and(|s| s.connector.postback.limits.concurrency <= state.slots_used);
+        let is_crowded = state.feed.is_crowded(ROOM);
         drop(state);
         // With every slot in use, the next one that is free looks by itself.
         if !is_busy {
             self.wake.notify_one();
+        }
+        is_crowded
+    }
+
+    /// Answers when there is [`ROOM`] for first attempts, or the lane is behind and needs none.
+    pub(crate) async fn eased(&self) {
+        loop {
+            let eased = self.eased.notified();
+            tokio::pin!(eased);
+            eased.as_mut().enable();
+            {
+                let mut state = self.lock();
+                state.is_awaited = state.feed.is_crowded(ROOM);
+                if !state.is_awaited || state.is_stopped {
+                    return;
+                }
+            }
+            eased.await;
         }
     }
 
@@ -313,10 +349,15 @@ impl Slot<'_> {
             Next::Wait(_) => None,
         };
         self.is_held = task.is_some();
+        let is_eased = state.is_awaited && !state.feed.is_crowded(ROOM);
+        state.is_awaited &= !is_eased;
         let is_more = task.is_none() || state.has_more(now);
         drop(state);
         if was_open != is_open {
             self.lane.watch.breaker(&self.lane.name, is_open);
+        }
+        if is_eased {
+            self.lane.eased.notify_waiters();
         }
         if is_more {
             self.lane.wake.notify_one();

@@ -82,6 +82,7 @@ impl House {
         let mut stack = vec![(waiting, batch)];
         while let Some((mut waiting, batch)) = stack.pop() {
             let keep_for = rules.config.deduplicate_events_for;
+            self.lanes.ease().await;
             let turn = self.lanes.turn().await;
             match self.store.admit(batch, rules.clone(), (self.now)(), keep_for).await {
                 Ok(admission) => self.settle(waiting, admission),
