@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::model::value::Value;
@@ -162,8 +162,7 @@ impl<'de> Visitor<'de> for Members {
         let mut found: Self::Value = Vec::new();
         // Small objects are compared key by key; a hostile one with thousands of keys must not cost their square.
         let mut many: HashSet<Cow<'de, str>> = HashSet::new();
-        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            let key = string(key.get()).map_err(A::Error::custom)?;
+        while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &RawValue>()? {
             if found.len() == KEYS_COMPARED_MAX {
                 many.extend(found.iter().map(|(known, _)| known.clone()));
             }
@@ -178,6 +177,31 @@ impl<'de> Visitor<'de> for Members {
             found.push((key, value));
         }
         Ok(found)
+    }
+}
+
+/// A key, borrowed where nothing in it is escaped.
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Refuses: reading events. A dialect asks here what a name means.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// A standard field that holds one text. The fields that hold something else (name, time, items, consent, …) are members
 /// of [`super::event::Event`].
 macro_rules! fields {
@@ -18,13 +21,8 @@ macro_rules! fields {
                 match self { $(Field::$variant => $name,)* }
             }
 
-            /// The field a sender means by `name`, in camelCase.
-            fn from_camel(name: &str) -> Option<Field> {
-                match name {
-                    $($name $(| $alias)* => Some(Field::$variant),)*
-                    _ => None,
-                }
-            }
+            /// Every spelling in camelCase.
+            const SPELLINGS: &[(&str, Field)] = &[$(($name, Field::$variant), $(($alias, Field::$variant),)*)*];
         }
     };
 }
@@ -117,7 +115,11 @@ pub const CLICK_IDS: &[(Field, &str)] = &[
 impl Field {
     /// The field a sender means by `name`, in camelCase or snake_case; `None` for anything else.
     pub fn from_name(name: &str) -> Option<Self> {
-        if name.contains('_') { Self::from_camel(&camel(name)) } else { Self::from_camel(name) }
+        // Every field of every event is looked up, so not by comparing it with some seventy names.
+        static BY_SPELLING: LazyLock<HashMap<&str, Field>> =
+            LazyLock::new(|| Field::SPELLINGS.iter().copied().collect());
+        let field = if name.contains('_') { BY_SPELLING.get(&*camel(name)) } else { BY_SPELLING.get(name) };
+        field.copied()
     }
 
     /// The query parameter of the click this field carries, for the fields that are click IDs.
