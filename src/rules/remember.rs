@@ -62,6 +62,11 @@ pub fn remember(
     let gained_click = if clicks.is_empty() && clicks::stay(visitor, event, session_timeout) {
         change = change.max(sessions::extend(&mut visitor.sessions, event, session_timeout));
         false
+    } else if clicks::are_unknown(visitor, event, &clicks) {
+        // Values never seen are distinct clicks, whatever else is known.
+        change = change.max(sessions::extend(&mut visitor.sessions, event, session_timeout));
+        clicks.into_iter().for_each(|click| clicks::insert(&mut visitor.clicks, click));
+        true
     } else {
         let before = clicks::signature(visitor, unique, session_timeout);
         let landings = visitor.clicks.clone();

@@ -8,10 +8,11 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::ops::Deref;
 use std::time::Duration;
 
-use super::sessions;
+use super::sessions::{self, SESSIONS_MAX};
 use crate::model::click::Click;
 use crate::model::event::Event;
 use crate::model::field::Field;
@@ -114,7 +115,11 @@ fn grouped<'a>(visitor: &'a Visitor, unique: &dyn Fn(&str) -> bool, timeout: Dur
             Group { identity: identity(click), place, at }
         })
         .collect();
-    groups.sort_unstable();
+    let mut values = HashSet::with_capacity(groups.len());
+    // Where no value landed twice, each is a click of its own, and the landings are in order already.
+    if !groups.iter().all(|group| values.insert(group.identity)) {
+        groups.sort_unstable();
+    }
     groups
 }
 
@@ -125,6 +130,23 @@ fn one(landings: &[Click], group: &[Group<'_>]) -> Click {
         return first.clone();
     };
     Click { time: first.time, seen: first.seen, ..on_page.clone() }
+}
+
+/// Whether each of `clicks`, at least one, has a value that no landing of the visitor has, while the landings known stay in
+/// their sessions, since the event comes into the newest or after it, and there is room for everything. Then the clicks join
+/// none that is known, and none of those has to go.
+pub(super) fn are_unknown(visitor: &Visitor, event: &Event, clicks: &[Click]) -> bool {
+    let has_room = visitor.clicks.len() + clicks.len() <= CLICKS_MAX && visitor.sessions.len() < SESSIONS_MAX;
+    let newest = visitor.clicks.last().and_then(|newest| newest.time);
+    let is_undisturbed = event.new_session_at.is_none()
+        && match visitor.sessions.last() {
+            Some(last) => last.start <= event.time && newest.is_none_or(|newest| newest <= last.end),
+            None => visitor.clicks.is_empty(),
+        };
+    let is_unknown = |(at, click): (usize, &Click)| {
+        visitor.clicks.iter().chain(&clicks[..at]).all(|known| identity(known) != identity(click))
+    };
+    has_room && is_undisturbed && !clicks.is_empty() && clicks.iter().enumerate().all(is_unknown)
 }
 
 /// Adds one landing. A timed one replaces the untimed of its value; an untimed one adds nothing where a timed one exists.
