@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{RowError, decode, encode};
+use super::rows::{RowError, decode, encode, is_empty};
 use super::{LogEntry, LoggedEntry};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::Seq;
@@ -18,71 +18,71 @@ use crate::model::record::{Attempt, Entry, ShownRequest};
 use crate::model::time::Time;
 
 #[derive(Serialize, Deserialize)]
-struct RequestRow {
+struct RequestRow<'a> {
     #[serde(rename = "m")]
-    method: Cow<'static, str>,
+    method: Cow<'a, str>,
     #[serde(rename = "u")]
-    url: Box<str>,
-    #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<(Box<str>, Box<str>)>,
+    url: Cow<'a, str>,
+    #[serde(rename = "h", default, skip_serializing_if = "is_empty")]
+    headers: Cow<'a, [(Box<str>, Box<str>)]>,
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
-    body: Option<Box<str>>,
+    body: Option<Cow<'a, str>>,
 }
 
-impl From<&ShownRequest> for RequestRow {
-    fn from(request: &ShownRequest) -> Self {
+impl<'a> From<&'a ShownRequest> for RequestRow<'a> {
+    fn from(request: &'a ShownRequest) -> Self {
         Self {
             method: request.method.into(),
-            url: request.url.clone(),
-            headers: request.headers.clone(),
-            body: request.body.clone(),
+            url: (&*request.url).into(),
+            headers: Cow::Borrowed(&request.headers),
+            body: request.body.as_deref().map(Cow::Borrowed),
         }
     }
 }
 
-impl From<RequestRow> for ShownRequest {
-    fn from(row: RequestRow) -> Self {
+impl From<RequestRow<'_>> for ShownRequest {
+    fn from(row: RequestRow<'_>) -> Self {
         let method = if row.method == "POST" { "POST" } else { "GET" };
-        Self { method, url: row.url, headers: row.headers, body: row.body }
+        Self { method, url: row.url.into(), headers: row.headers.into_owned(), body: row.body.map(Into::into) }
     }
 }
 
 /// `k` is what happened, as a word.
 #[derive(Serialize, Deserialize)]
-struct LineRow {
+struct LineRow<'a> {
     #[serde(rename = "k")]
-    kind: Cow<'static, str>,
+    kind: Cow<'a, str>,
     at: i64,
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     number: Option<u32>,
     #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
-    request: Option<RequestRow>,
+    request: Option<RequestRow<'a>>,
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
-    revision: Option<Box<str>>,
+    revision: Option<Cow<'a, str>>,
     #[serde(rename = "us", default, skip_serializing_if = "Option::is_none")]
     duration_us: Option<u64>,
     #[serde(rename = "st", default, skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(rename = "rb", default, skip_serializing_if = "Option::is_none")]
-    response: Option<Box<str>>,
+    response: Option<Cow<'a, str>>,
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
-    failure: Option<Box<str>>,
+    failure: Option<Cow<'a, str>>,
     /// State, reason and next attempt that the entry left the delivery in.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
-    state: Option<Cow<'static, str>>,
+    state: Option<Cow<'a, str>>,
     #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
-    reason: Option<Cow<'static, str>>,
+    reason: Option<Cow<'a, str>>,
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     next: Option<i64>,
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
-    detail: Option<Box<str>>,
+    detail: Option<Cow<'a, str>>,
     #[serde(rename = "rp", default, skip_serializing_if = "std::ops::Not::not")]
     is_repeat: bool,
     #[serde(rename = "ma", default, skip_serializing_if = "std::ops::Not::not")]
     may_have_arrived: bool,
 }
 
-impl LineRow {
+impl LineRow<'_> {
     fn bare(kind: &'static str, at: Time) -> Self {
         Self {
             kind: kind.into(),
@@ -111,7 +111,9 @@ pub fn write_entry(out: &mut String, seq: Seq, place: u32, at: Time, entry: &Ent
         Entry::Started { number } => LineRow { number: Some(*number), ..LineRow::bare("started", at) },
         Entry::Attempted(attempt) => attempted(attempt),
         Entry::Rendered(request) => LineRow { request: Some((&**request).into()), ..LineRow::bare("rendered", at) },
-        Entry::Ended { detail, .. } => LineRow { detail: detail.clone(), ..LineRow::bare("ended", at) },
+        Entry::Ended { detail, .. } => {
+            LineRow { detail: detail.as_deref().map(Cow::Borrowed), ..LineRow::bare("ended", at) }
+        }
     };
     row.state = Some(state.word().into());
     row.reason = reason.map(|r| r.word().into());
@@ -125,24 +127,27 @@ pub fn write_replay(out: &mut String, seq: Seq, place: u32, at: Time) {
     line(out, seq, place, &row);
 }
 
-fn attempted(attempt: &Attempt) -> LineRow {
+fn attempted(attempt: &Attempt) -> LineRow<'_> {
     LineRow {
         number: Some(attempt.number),
         request: Some((&attempt.request).into()),
-        revision: Some((*attempt.revision).into()),
+        revision: Some((&*attempt.revision).into()),
         duration_us: Some(u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX)),
         status: attempt.status,
-        response: (!attempt.response.is_empty()).then(|| attempt.response.clone()),
-        failure: attempt.failure.clone(),
+        response: (!attempt.response.is_empty()).then(|| (&*attempt.response).into()),
+        failure: attempt.failure.as_deref().map(Cow::Borrowed),
         is_repeat: attempt.is_repeat,
         may_have_arrived: attempt.may_have_arrived,
         ..LineRow::bare("attempted", attempt.started)
     }
 }
 
-fn line(out: &mut String, seq: Seq, place: u32, row: &LineRow) {
+/// Bytes of most lines.
+const LINE_USUAL: usize = 512;
+
+fn line(out: &mut String, seq: Seq, place: u32, row: &LineRow<'_>) {
     write!(out, "{} {place} ", seq.0).expect("a String takes all that is written");
-    out.push_str(&encode(row));
+    out.push_str(&encode(row, LINE_USUAL));
     out.push('\n');
 }
 
@@ -178,7 +183,7 @@ impl Line<'_> {
     /// # Errors
     /// The line was not written by [`write_entry`] or [`write_replay`].
     pub fn read(&self) -> Result<Told, RowError> {
-        let row: LineRow = decode("log entry", self.rest)?;
+        let row: LineRow<'_> = decode("log entry", self.rest)?;
         let at = Time::from_ms(row.at);
         let state = row.state.as_deref().and_then(State::from_word).unwrap_or(State::Pending);
         let reason = row.reason.as_deref().and_then(Reason::from_word);
@@ -187,20 +192,20 @@ impl Line<'_> {
             "started" => LoggedEntry::Started { number },
             "attempted" => LoggedEntry::Attempted(Attempt {
                 number,
-                revision: row.revision.unwrap_or_default().into(),
+                revision: row.revision.as_deref().unwrap_or_default().into(),
                 started: at,
                 duration: Duration::from_micros(row.duration_us.unwrap_or(0)),
                 request: row.request.map_or_else(no_request, Into::into),
                 status: row.status,
-                response: row.response.unwrap_or_default(),
-                failure: row.failure,
+                response: row.response.unwrap_or_default().into(),
+                failure: row.failure.map(Into::into),
                 outcome: outcome(state, reason, row.next.map(Time::from_ms)),
                 is_repeat: row.is_repeat,
                 may_have_arrived: row.may_have_arrived,
             }),
             "rendered" => LoggedEntry::Rendered(row.request.map_or_else(no_request, Into::into)),
             "replayed" => LoggedEntry::Replayed,
-            _ => LoggedEntry::Ended { state, reason, detail: row.detail },
+            _ => LoggedEntry::Ended { state, reason, detail: row.detail.map(Into::into) },
         };
         let attempt = matches!(what, LoggedEntry::Attempted(_)).then_some(number);
         Ok(Told { entry: LogEntry { at, what }, state, reason, attempt })

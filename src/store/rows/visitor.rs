@@ -1,0 +1,91 @@
+//! The row of a visitor.
+//!
+//! Refuses: knowing which of it is old.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::parts::{ClicksRow, ConsentRow};
+use super::{RowError, decode, encode};
+use crate::model::field::Field;
+use crate::model::ids::VisitorId;
+use crate::model::time::Time;
+use crate::model::visitor::{ConsentTimes, Fact, Session, Visitor};
+
+type SessionRow<'a> = (i64, i64, bool, Option<(i64, Cow<'a, str>)>);
+
+#[derive(Serialize, Deserialize)]
+struct VisitorRow<'a> {
+    #[serde(rename = "k")]
+    container: Cow<'a, str>,
+    /// Field, value, time.
+    #[serde(rename = "f")]
+    facts: Vec<(Cow<'a, str>, Cow<'a, str>, i64)>,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    consent: Option<ConsentRow>,
+    /// When each flag was last spoken of: ads, analytics.
+    #[serde(rename = "na", default, skip_serializing_if = "Option::is_none")]
+    consent_at: Option<(Option<i64>, Option<i64>)>,
+    /// Start, end, forced, and of the landing: time, URL.
+    #[serde(rename = "s")]
+    sessions: Vec<SessionRow<'a>>,
+    #[serde(rename = "w", borrow)]
+    clicks: ClicksRow<'a>,
+}
+
+/// Bytes of most visitors.
+const VISITOR_USUAL: usize = 1024;
+
+/// A visitor as one row's text.
+pub fn write_visitor(visitor: &Visitor) -> String {
+    let at = visitor.consent_at;
+    let facts = visitor.facts.iter().map(|f| (f.field.name().into(), Cow::Borrowed(&*f.value), f.time.ms()));
+    let sessions = visitor.sessions.iter().map(|s| {
+        let landing = s.landing.as_ref().map(|(time, url)| (time.ms(), Cow::Borrowed(&**url)));
+        (s.start.ms(), s.end.ms(), s.forced, landing)
+    });
+    let row = VisitorRow {
+        container: (&*visitor.container).into(),
+        facts: facts.collect(),
+        consent: ConsentRow::of(visitor.consent),
+        consent_at: (at != ConsentTimes::default()).then(|| (at.ads.map(Time::ms), at.analytics.map(Time::ms))),
+        sessions: sessions.collect(),
+        clicks: ClicksRow::of(&visitor.clicks),
+    };
+    encode(&row, VISITOR_USUAL)
+}
+
+/// The visitor that [`write_visitor`] wrote.
+///
+/// # Errors
+/// The text is no such row.
+pub fn read_visitor(id: VisitorId, text: &str) -> Result<Visitor, RowError> {
+    let row: VisitorRow<'_> = decode("visitor", text)?;
+    let mut facts: Vec<Fact> = row
+        .facts
+        .into_iter()
+        .filter_map(|(name, value, time)| {
+            Field::from_name(&name).map(|field| Fact { field, value: value.into(), time: Time::from_ms(time) })
+        })
+        .collect();
+    facts.sort_by_key(|f| f.field);
+    let sessions = row.sessions.into_iter().map(|(start, end, forced, landing)| Session {
+        start: Time::from_ms(start),
+        end: Time::from_ms(end),
+        landing: landing.map(|(time, url)| (Time::from_ms(time), url.into())),
+        forced,
+    });
+    Ok(Visitor {
+        id,
+        container: (&*row.container).into(),
+        facts,
+        consent: ConsentRow::consent(row.consent),
+        consent_at: row.consent_at.map_or_else(ConsentTimes::default, |(ads, analytics)| ConsentTimes {
+            ads: ads.map(Time::from_ms),
+            analytics: analytics.map(Time::from_ms),
+        }),
+        sessions: sessions.collect(),
+        clicks: row.clicks.clicks()?,
+    })
+}
