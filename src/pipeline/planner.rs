@@ -255,7 +255,7 @@ impl Planner for Rules {
     fn whose(
         &self,
         event: &Event,
-        hits: &[(Identifier, Option<VisitorId>)],
+        hits: &[(&Identifier, Option<VisitorId>)],
         priority: &dyn Fn(VisitorId) -> Option<String>,
     ) -> Whose {
         match identify::join(hits, priority, event.texts.of(Field::PriorityExternalId)) {
@@ -321,7 +321,7 @@ impl Planner for OnDemand {
     fn whose(
         &self,
         _: &Event,
-        _: &[(Identifier, Option<VisitorId>)],
+        _: &[(&Identifier, Option<VisitorId>)],
         _: &dyn Fn(VisitorId) -> Option<String>,
     ) -> Whose {
         Whose::Nobody

@@ -156,7 +156,7 @@ pub enum Joined {
 /// or one of them differs from the event (found by `sessionId`, the one identifier that is stronger), nothing merges and
 /// the strongest identifier decides.
 pub fn join(
-    hits: &[(Identifier, Option<VisitorId>)],
+    hits: &[(&Identifier, Option<VisitorId>)],
     priority: &dyn Fn(VisitorId) -> Option<String>,
     own_priority: Option<&str>,
 ) -> Joined {

@@ -112,7 +112,7 @@ pub trait Planner: Send + Sync {
     fn whose(
         &self,
         event: &Event,
-        hits: &[(Identifier, Option<VisitorId>)],
+        hits: &[(&Identifier, Option<VisitorId>)],
         priority: &dyn Fn(VisitorId) -> Option<String>,
     ) -> Whose;
     fn remember(&self, visitor: &mut Visitor, event: &Event, clicks: Vec<Click>) -> Change;

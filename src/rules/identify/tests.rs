@@ -136,6 +136,15 @@ fn hit(kind: IdentifierKind, visitor: i64) -> (Identifier, Option<VisitorId>) {
     (Identifier { kind, value: "v".into() }, (visitor != 0).then_some(VisitorId(visitor)))
 }
 
+fn joined(
+    hits: &[(Identifier, Option<VisitorId>)],
+    priority: &dyn Fn(VisitorId) -> Option<String>,
+    own: Option<&str>,
+) -> Joined {
+    let hits: Vec<_> = hits.iter().map(|(identifier, visitor)| (identifier, *visitor)).collect();
+    join(&hits, priority, own)
+}
+
 fn visitor(id: i64, by: IdentifierKind, merge: &[i64]) -> Joined {
     Joined::Visitor { id: VisitorId(id), by, merge: merge.iter().map(|id| VisitorId(*id)).collect() }
 }
@@ -177,7 +186,7 @@ fn the_first_hit_wins_and_two_visitors_merge_into_the_older() {
     ];
     for (hits, own, expect) in cases {
         let hits: Vec<_> = hits.iter().map(|(kind, id)| hit(*kind, *id)).collect();
-        assert_eq!(join(&hits, &priority, *own), *expect, "{hits:?} {own:?}");
+        assert_eq!(joined(&hits, &priority, *own), *expect, "{hits:?} {own:?}");
     }
 }
 
@@ -193,7 +202,7 @@ proptest! {
         let mut hits: Vec<_> = hits.into_iter().map(|(kind, id)| hit(kinds[kind], id)).collect();
         hits.sort_by_key(|(identifier, _)| identifier.kind);
         let priority = |id: VisitorId| priorities[usize::try_from(id.0).unwrap()].clone();
-        match join(&hits, &priority, own.as_deref()) {
+        match joined(&hits, &priority, own.as_deref()) {
             Joined::Nobody => {
                 for (identifier, id) in hits {
                     if let Some(theirs) = id.map(priority) {

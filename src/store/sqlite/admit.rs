@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use rusqlite::OptionalExtension;
 use tokio::sync::oneshot;
 
+use super::recent::KeyRow;
 use super::writer::{Task, Tx};
 use super::{visitors, wake};
 use crate::model::delivery::{Delivery, Reason, Sending, State};
@@ -21,9 +21,7 @@ use crate::model::record::Job;
 use crate::model::time::Time;
 use crate::model::visitor::Visitor;
 use crate::store::rows::{self, StoredDelivery};
-use crate::store::{
-    Admission, Admitted, Candidate, Case, EVENT_NAMES_MAX, Planned, PlannedVerdict, Planner, StoreError, Whose, Woken,
-};
+use crate::store::{Admission, Admitted, Candidate, Case, Planned, PlannedVerdict, Planner, StoreError, Whose, Woken};
 
 /// A batch to admit, and who waits for it.
 pub(super) struct Admit {
@@ -59,7 +57,7 @@ impl Task for Admit {
 
 /// Whom an event was found to belong to.
 struct Owner {
-    visitor: Visitor,
+    visitor: Arc<Visitor>,
     matched_by: Option<IdentifierKind>,
     /// Hashes of the identifiers that nobody had.
     unknown: Vec<i64>,
@@ -71,19 +69,19 @@ struct Owner {
 impl Admit {
     fn one(&self, tx: &mut Tx<'_>, candidate: &Candidate, woken: &mut Woken) -> Result<Admitted, StoreError> {
         let event = &candidate.event;
-        let duplicate = if self.planner.happened() { !self.claim_key(tx, event)? } else { self.note_tried(tx, event)? };
+        let duplicate = if self.planner.happened() { !self.claim_key(tx, event)? } else { self.note_tried(tx, event) };
         let mut admitted = Admitted { is_track: event.name.is_some(), duplicate, ..Admitted::default() };
-        note_seen(tx, event, self.now);
+        tx.seen.note(&event.container, event.name.as_deref().unwrap_or_default(), self.now);
         let mut owner = self.owner(tx, event, &candidate.identifiers)?;
-        let change = self.planner.remember(&mut owner.visitor, event, candidate.clicks.clone());
+        let change = self.planner.remember(Arc::make_mut(&mut owner.visitor), event, candidate.clicks.clone());
         if change.gained_click {
             admitted.clicks_gained = u32::try_from(candidate.clicks.len()).unwrap_or(u32::MAX);
         }
         for hash in &owner.unknown {
-            visitors::attach(tx, *hash, owner.visitor.id)?;
+            visitors::attach(tx, *hash, owner.visitor.id);
         }
         if owner.is_new || owner.merged || change.changed {
-            visitors::save(tx, &owner.visitor, self.now.ms())?;
+            visitors::save(tx, owner.visitor.clone(), self.now.ms(), !owner.is_new);
         }
         if !admitted.duplicate && event.name.is_some() && self.planner.wants(event) {
             self.decide(tx, event, &owner, &mut admitted)?;
@@ -95,7 +93,7 @@ impl Admit {
     }
 
     /// Remembers the event's key; false where it was known. A set event has no name and triggers nothing: it needs none.
-    fn claim_key(&self, tx: &Tx<'_>, event: &Event) -> Result<bool, StoreError> {
+    fn claim_key(&self, tx: &mut Tx<'_>, event: &Event) -> Result<bool, StoreError> {
         let Some(name) = event.name.as_deref() else { return Ok(true) };
         let key = match &event.id {
             EventId::Given(id) => tx.keys.event(&event.container, name, id),
@@ -113,19 +111,19 @@ impl Admit {
     }
 
     /// Remembers where an event is that did not happen, under a key of its own. It is never a duplicate.
-    fn note_tried(&self, tx: &Tx<'_>, event: &Event) -> Result<bool, StoreError> {
+    fn note_tried(&self, tx: &mut Tx<'_>, event: &Event) -> bool {
         let name = event.name.as_deref().unwrap_or_default();
         let key = tx.keys.tried(&event.container, name, event.id.as_str());
-        self.insert_key_at(tx, key, Seq(tx.counters.next_seq))?;
-        Ok(false)
+        self.set_key(tx, key, Seq(tx.counters.next_seq));
+        false
     }
 
-    fn insert_key(&self, tx: &Tx<'_>, key: i64) -> Result<bool, StoreError> {
-        let mut insert = tx.sql.prepare_cached(
-            "INSERT INTO event_key (hash, seq, until) VALUES (?1, ?2, ?3)
-             ON CONFLICT (hash) DO UPDATE SET seq = excluded.seq, until = excluded.until WHERE until <= ?4",
-        )?;
-        Ok(insert.execute((key, tx.counters.next_seq, self.keys_until.ms(), self.now.ms()))? == 1)
+    fn insert_key(&self, tx: &mut Tx<'_>, key: i64) -> Result<bool, StoreError> {
+        let is_known = tx.recent.key(tx.sql, key)?.is_some_and(|row| self.now.ms() < row.until);
+        if !is_known {
+            self.set_key(tx, key, Seq(tx.counters.next_seq));
+        }
+        Ok(!is_known)
     }
 
     fn owner(&self, tx: &mut Tx<'_>, event: &Event, identifiers: &[Identifier]) -> Result<Owner, StoreError> {
@@ -136,10 +134,10 @@ impl Admit {
             if visitor.is_none() {
                 unknown.push(hash);
             }
-            hits.push((identifier.clone(), visitor));
+            hits.push((identifier, visitor));
         }
         let failure: RefCell<Option<StoreError>> = RefCell::new(None);
-        let priority = |id: VisitorId| match visitors::load(tx.sql, id) {
+        let priority = |id: VisitorId| match visitors::load(tx, id) {
             Ok(visitor) => visitor.fact(Field::PriorityExternalId).map(|fact| fact.value.to_string()),
             Err(error) => {
                 failure.replace(Some(error));
@@ -154,12 +152,12 @@ impl Admit {
             Whose::Nobody => {
                 let id = VisitorId(tx.counters.next_visitor);
                 tx.counters.next_visitor += 1;
-                let visitor = Visitor::new(id, event.container.clone());
+                let visitor = Arc::new(Visitor::new(id, event.container.clone()));
                 Ok(Owner { visitor, matched_by: None, unknown, is_new: true, gained_by_merge: false, merged: false })
             }
             Whose::Visitor { id, by, merge } => {
-                let mut visitor = visitors::load(tx.sql, id)?;
-                let gained_by_merge = visitors::merge(tx, &*self.planner, &mut visitor, &merge)?;
+                let mut visitor = visitors::load(tx, id)?;
+                let gained_by_merge = visitors::merge(tx, &*self.planner, &mut visitor, &merge, self.now.ms())?;
                 let merged = !merge.is_empty();
                 Ok(Owner { visitor, matched_by: Some(by), unknown, is_new: false, gained_by_merge, merged })
             }
@@ -196,7 +194,7 @@ impl Admit {
                 PlannedVerdict::Send { .. } => admitted.decisions.push((plan.connector.clone(), None)),
                 PlannedVerdict::Wait { .. } => admitted.waiting.push(plan.connector.clone()),
             }
-            place(tx, seq, plan, self.now, &mut deliveries)?;
+            place(tx, seq, plan, self.now, &mut deliveries);
         }
         if deliveries.is_empty() {
             return Ok(());
@@ -219,7 +217,7 @@ impl Admit {
         if let (EventId::Assigned { id, .. }, Some(name)) = (&facts.event.id, &facts.event.name) {
             // Nobody can repeat an id that we assigned; the key is there so that a person can look the event up.
             let key = tx.keys.event(&facts.event.container, name, id);
-            self.insert_key_at(tx, key, seq)?;
+            self.set_key(tx, key, seq);
         }
         tx.counters.book.decided += i64::try_from(deliveries.len()).unwrap_or(i64::MAX);
         for (place, stored) in deliveries.into_iter().enumerate() {
@@ -244,26 +242,16 @@ impl Admit {
         Ok(())
     }
 
-    fn insert_key_at(&self, tx: &Tx<'_>, key: i64, seq: Seq) -> Result<(), StoreError> {
-        tx.sql.prepare_cached("INSERT OR REPLACE INTO event_key (hash, seq, until) VALUES (?1, ?2, ?3)")?.execute((
-            key,
-            seq.0,
-            self.keys_until.ms(),
-        ))?;
-        Ok(())
+    fn set_key(&self, tx: &mut Tx<'_>, key: i64, seq: Seq) {
+        tx.recent.set_key(key, KeyRow { value: seq.0, until: self.keys_until.ms() });
     }
 }
 
 /// Turns one decision into the deliveries it calls for, and claims its deduplication value.
-pub(super) fn place(
-    tx: &Tx<'_>,
-    seq: Seq,
-    plan: Planned,
-    now: Time,
-    deliveries: &mut Vec<StoredDelivery>,
-) -> Result<(), StoreError> {
+pub(super) fn place(tx: &mut Tx<'_>, seq: Seq, plan: Planned, now: Time, deliveries: &mut Vec<StoredDelivery>) {
+    let tag = tx.tag;
     let bare = |state, reason, sending, item, due| Delivery {
-        id: DeliveryId::new(tx.tag, seq, 0),
+        id: DeliveryId::new(tag, seq, 0),
         connector: plan.connector.clone(),
         revision: plan.revision.clone(),
         sending,
@@ -276,7 +264,7 @@ pub(super) fn place(
     };
     let mut push = |claim, delivery: Delivery| {
         let place = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
-        let delivery = Delivery { id: DeliveryId::new(tx.tag, seq, place), ..delivery };
+        let delivery = Delivery { id: DeliveryId::new(tag, seq, place), ..delivery };
         deliveries.push(StoredDelivery { delivery, claim, later: None });
     };
     match plan.verdict {
@@ -285,16 +273,13 @@ pub(super) fn place(
         PlannedVerdict::Send { sending, claim, deliveries: count, by_item } => {
             let key = claim.map(|(value, keep)| (tx.keys.claim(&plan.connector, &value), now.plus(keep)));
             if let Some((key, until)) = key {
-                tx.sql
-                    .prepare_cached("INSERT OR REPLACE INTO claim (hash, until) VALUES (?1, ?2)")?
-                    .execute((key, until.ms()))?;
+                tx.recent.set_key(key, KeyRow { value: 0, until: until.ms() });
             }
             for item in 0..count {
                 push(key.map(|(key, _)| key), bare(State::Pending, None, sending, by_item.then_some(item), now));
             }
         }
     }
-    Ok(())
 }
 
 /// Runs the rules with a way to ask whether another conversion holds a deduplication value.
@@ -314,25 +299,5 @@ pub(super) fn asking_claims<T>(
 }
 
 fn claim_is_held(tx: &Tx<'_>, key: i64, now: Time) -> Result<bool, StoreError> {
-    let until: Option<i64> = tx
-        .sql
-        .prepare_cached("SELECT until FROM claim WHERE hash = ?1")?
-        .query_row([key], |row| row.get(0))
-        .optional()?;
-    Ok(until.is_some_and(|until| now.ms() < until))
-}
-
-fn note_seen(tx: &mut Tx<'_>, event: &Event, now: Time) {
-    // A set event has no name and still shows that its container is connected.
-    let key: (Box<str>, Box<str>) = ((*event.container).into(), event.name.clone().unwrap_or_default());
-    if let Some(last) = tx.seen.last.get_mut(&key) {
-        *last = now;
-        tx.seen.moved = true;
-        return;
-    }
-    let names = tx.seen.last.keys().filter(|(container, _)| *container == key.0).count();
-    if names < EVENT_NAMES_MAX {
-        tx.seen.last.insert(key.clone(), now);
-        tx.seen.unwritten.push(key);
-    }
+    Ok(tx.recent.key(tx.sql, key)?.is_some_and(|row| now.ms() < row.until))
 }

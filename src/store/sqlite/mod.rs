@@ -7,6 +7,7 @@ mod admit;
 mod keys;
 mod open;
 mod read;
+mod recent;
 mod record;
 mod resume;
 mod schema;
@@ -26,8 +27,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{Semaphore, oneshot};
 
-use self::keys::Keys;
-use self::writer::{Ask, Book, Pulse, Tasks, Tx};
+use self::writer::{Ask, Book, Counters, Pulse, Tasks, Tx};
 use super::{
     Admission, Backlog, Candidate, ContainerSeen, DeliveryDetail, DeliveryFilter, DeliveryPage, EventDetail, Planner,
     ReplaySelection, StoreError, Woken,
@@ -45,7 +45,6 @@ pub struct Store {
 
 struct Inner {
     tag: StoreTag,
-    keys: Keys,
     tasks: Tasks,
     /// Empty for a store in memory, whose writer answers questions too.
     readers: Mutex<Vec<Connection>>,
@@ -340,8 +339,12 @@ impl Store {
         limit: usize,
         cursor: Option<String>,
     ) -> Result<DeliveryPage, StoreError> {
-        let (tag, keys) = (self.inner.tag, self.inner.keys);
-        self.read(move |sql| read::page(sql, tag, keys, &filter, limit, cursor.as_deref())).await
+        let tag = self.inner.tag;
+        let seqs = match &filter.event_id {
+            Some(id) => Some(self.numbered(id.clone()).await?),
+            None => None,
+        };
+        self.read(move |sql| read::page(sql, tag, &filter, seqs.as_deref(), limit, cursor.as_deref())).await
     }
 
     /// One delivery whole; `None` where this store has no such delivery.
@@ -358,8 +361,14 @@ impl Store {
     /// # Errors
     /// As [`StoreError`] says.
     pub async fn events(&self, event_id: String) -> Result<Vec<EventDetail>, StoreError> {
-        let (tag, keys) = (self.inner.tag, self.inner.keys);
-        self.read(move |sql| read::events_with_id(sql, tag, keys, &event_id)).await
+        let tag = self.inner.tag;
+        let seqs = self.numbered(event_id.clone()).await?;
+        self.read(move |sql| read::events_with_id(sql, tag, &seqs, &event_id)).await
+    }
+
+    /// Numbers that may be those of events with this id, newest first. The writer alone knows all keys.
+    async fn numbered(&self, event_id: String) -> Result<Vec<i64>, StoreError> {
+        self.write(move |tx| read::numbered(tx, &event_id)).await
     }
 
     /// Makes every delivery of the selection pending again, `spacing` apart.
@@ -390,16 +399,16 @@ impl Store {
     /// As [`StoreError`] says.
     pub async fn containers_seen(&self) -> Result<Vec<ContainerSeen>, StoreError> {
         self.write(|tx| {
-            let mut seen: HashMap<Box<str>, ContainerSeen> = HashMap::new();
-            for ((container, name), last) in &tx.seen.last {
-                let entry = seen.entry(container.clone()).or_insert_with(|| ContainerSeen {
-                    container: container.to_string(),
-                    last_event_at: *last,
+            let mut seen: HashMap<&str, ContainerSeen> = HashMap::new();
+            for (container, name, last) in tx.seen.all() {
+                let entry = seen.entry(container).or_insert_with(|| ContainerSeen {
+                    container: container.to_owned(),
+                    last_event_at: last,
                     event_names: Vec::new(),
                 });
-                entry.last_event_at = entry.last_event_at.max(*last);
+                entry.last_event_at = entry.last_event_at.max(last);
                 if !name.is_empty() {
-                    entry.event_names.push(name.to_string());
+                    entry.event_names.push(name.to_owned());
                 }
             }
             let mut seen: Vec<_> = seen.into_values().collect();
@@ -429,7 +438,7 @@ impl Store {
         let tag = self.inner.tag;
         self.read(move |sql| {
             let snapshot = sql.is_autocommit().then(|| sql.unchecked_transaction()).transpose()?;
-            let Book { found, decided, ended } = Book::read(sql)?;
+            let Book { found, decided, ended } = Counters::read(sql)?.book;
             let standing = standing(&resume::backlog(sql, tag, from)?);
             drop(snapshot);
             Ok(found + decided - ended - standing)

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::Semaphore;
 
 use super::keys::Keys;
+use super::recent::Recent;
 use super::writer::{Book, Counters, Pulse, Seen, Task, Writer};
 use super::{Found, Inner, Store, StoreError, read, resume, schema, standing, sweep};
 use crate::model::ids::{Seq, StoreTag};
@@ -80,24 +81,13 @@ impl Store {
         migrated(&sql)?;
         let (tag, keys) = identity(&sql)?;
         let found = found(&sql, tag)?;
-        let counters = Counters {
-            next_seq: one_more(
-                &sql,
-                "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM event_key), 0))",
-            )?,
-            next_visitor: one_more(&sql, "SELECT coalesce(max(id), 0) FROM visitor")?,
-            book: Book { found: standing(&found.backlog), ..Book::default() },
-        };
-        let mut seen = Seen::default();
-        for container in read::containers_seen(&sql)? {
-            let names = container.event_names.iter().map(|name| name.as_str().into()).chain([Box::from("")]);
-            seen.last.extend(names.map(|name| ((container.container.as_str().into(), name), container.last_event_at)));
-        }
+        let book = Book { found: standing(&found.backlog), ..Book::default() };
+        let counters = Counters { book, ..Counters::read(&sql)? };
+        let seen = Seen::known(&read::containers_seen(&sql)?);
         let pulse = Arc::new(Pulse { last_ms: AtomicI64::new(0), committed: Box::new(committed) });
         let (tasks, waiting) = std::sync::mpsc::channel();
         let inner = Inner {
             tag,
-            keys,
             tasks,
             readers: Mutex::new(Vec::new()),
             turns: Semaphore::new(READERS),
@@ -107,7 +97,18 @@ impl Store {
             cursors: Mutex::new(sweep::Cursors::default()),
             _lock: None,
         };
-        let writer = Writer { sql, tag, keys, counters, seen, seen_written: Instant::now(), pulse, broken: None };
+        let writer = Writer {
+            recent: Recent::read(&sql)?,
+            sql,
+            tag,
+            keys,
+            counters,
+            counters_written: None,
+            seen,
+            seen_written: Instant::now(),
+            pulse,
+            broken: None,
+        };
         Ok((inner, (writer, waiting)))
     }
 
@@ -118,10 +119,6 @@ impl Store {
             .map_err(|e| StoreError::Failed(format!("can't start the writer: {e}")))?;
         Ok(Self { inner: Arc::new(inner) })
     }
-}
-
-fn one_more(sql: &Connection, max: &str) -> Result<i64, StoreError> {
-    Ok(sql.query_row(max, [], |row| row.get::<_, i64>(0))? + 1)
 }
 
 /// The store's tag and hashing secret, drawn when it is made.

@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
-use super::keys::Keys;
-use super::writer::EVENTS_PER_BLOCK;
+use super::writer::{EVENTS_PER_BLOCK, Tx};
 use crate::model::delivery::{Reason, State};
 use crate::model::facts::Facts;
 use crate::model::ids::{DeliveryId, Seq, StoreTag};
@@ -164,12 +163,12 @@ impl Cursor {
     }
 }
 
-/// A page of the log.
+/// A page of the log; `seqs` where the filter names an event id, as [`numbered`] gives them.
 pub(super) fn page(
     sql: &Connection,
     tag: StoreTag,
-    keys: Keys,
     filter: &DeliveryFilter,
+    seqs: Option<&[i64]>,
     limit: usize,
     cursor: Option<&str>,
 ) -> Result<DeliveryPage, StoreError> {
@@ -177,8 +176,8 @@ pub(super) fn page(
         Some(text) => Cursor::parse(text)?,
         None => Cursor { seq: newest(sql)? + 1, place: 0 },
     };
-    if let Some(id) = &filter.event_id {
-        let seqs = seqs_of(sql, tag, keys, id)?;
+    if let (Some(id), Some(seqs)) = (&filter.event_id, seqs) {
+        let seqs = with_id(sql, tag, seqs, id)?;
         return among(sql, tag, filter, limit, cursor, &seqs);
     }
     match filter.state {
@@ -315,28 +314,31 @@ fn seqs_in_state(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Stored events with this id, newest first, whatever their container and name.
-fn seqs_of(sql: &Connection, tag: StoreTag, keys: Keys, id: &str) -> Result<Vec<i64>, StoreError> {
-    let mut names = sql.prepare_cached("SELECT container, name FROM seen WHERE name <> ''")?;
-    let names: Vec<(String, String)> =
-        names.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-    let mut select = sql.prepare_cached("SELECT seq FROM event_key WHERE hash = ?1")?;
+/// Numbers that may be those of stored events with this id, newest first, whatever their container and name.
+pub(super) fn numbered(tx: &Tx<'_>, id: &str) -> Result<Vec<i64>, StoreError> {
     let mut seqs = Vec::new();
-    let both =
-        |(container, name): &(String, String)| [keys.event(container, name, id), keys.tried(container, name, id)];
-    for key in names.iter().flat_map(both) {
-        let seq: Option<i64> = select.query_row([key], |row| row.get(0)).optional()?;
-        let Some(seq) = seq else { continue };
-        // The number was taken when the key was; if nothing was decided, a later event may have it.
-        for event in events(sql, tag, seq..=seq)? {
-            if rows::read_facts(event.seq, &event.facts)?.event.id.as_str() == id {
-                seqs.push(seq);
-            }
+    for (container, name, _) in tx.seen.all().filter(|(_, name, _)| !name.is_empty()) {
+        for hash in [tx.keys.event(container, name, id), tx.keys.tried(container, name, id)] {
+            seqs.extend(tx.recent.key(tx.sql, hash)?.map(|row| row.value));
         }
     }
     seqs.sort_unstable_by(|a, b| b.cmp(a));
     seqs.dedup();
     Ok(seqs)
+}
+
+/// Those of `seqs` whose events have this id. A number was taken when the key was; if nothing was decided, a later event
+/// may have it.
+fn with_id(sql: &Connection, tag: StoreTag, seqs: &[i64], id: &str) -> Result<Vec<i64>, StoreError> {
+    let mut found = Vec::new();
+    for seq in seqs {
+        for event in events(sql, tag, *seq..=*seq)? {
+            if rows::read_facts(event.seq, &event.facts)?.event.id.as_str() == id {
+                found.push(*seq);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// One delivery whole.
@@ -378,15 +380,15 @@ pub(super) fn attempts(sql: &Connection, id: DeliveryId) -> Result<u32, StoreErr
     Ok(told.and_then(|told| told.iter().filter_map(|t| t.attempt).max()).unwrap_or(0))
 }
 
-/// The stored events with this id.
+/// The stored events with this id, among those that [`numbered`] gives.
 pub(super) fn events_with_id(
     sql: &Connection,
     tag: StoreTag,
-    keys: Keys,
+    seqs: &[i64],
     id: &str,
 ) -> Result<Vec<EventDetail>, StoreError> {
     let mut found = Vec::new();
-    for seq in seqs_of(sql, tag, keys, id)? {
+    for seq in with_id(sql, tag, seqs, id)? {
         let neighbours = Neighbours::load(sql, seq..=seq)?;
         for event in events(sql, tag, seq..=seq)? {
             let facts = rows::read_facts(event.seq, &event.facts)?;

@@ -87,14 +87,14 @@ fn start(tx: &Tx<'_>, record: &Record, number: u32) -> Result<(), StoreError> {
 }
 
 /// What was skipped or cancelled holds no deduplication value; the other items of its event may hold it still.
-fn release_claim(tx: &Tx<'_>, id: DeliveryId) -> Result<(), StoreError> {
+fn release_claim(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), StoreError> {
     let (mut deliveries, _) = wake::load_event(tx, id.seq())?;
     let own = usize::try_from(id.place()).ok().and_then(|place| deliveries.get_mut(place));
     let Some(key) = own.and_then(|own| own.claim.take()) else { return Ok(()) };
     if deliveries.iter().any(|other| other.claim == Some(key)) {
         return wake::write_back(tx, id.seq(), &deliveries);
     }
-    tx.sql.prepare_cached("DELETE FROM claim WHERE hash = ?1")?.execute([key])?;
+    tx.recent.remove_key(key);
     Ok(())
 }
 

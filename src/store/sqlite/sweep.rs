@@ -3,6 +3,9 @@
 //! Refuses: deleting anything that is not final, and long transactions: each step deletes a bounded number of rows, so
 //! that admission never waits long for it.
 
+use std::sync::Arc;
+
+use super::recent::{FOR_VISITOR, Person};
 use super::visitors;
 use super::writer::{EVENTS_PER_BLOCK, Tx};
 use crate::model::delivery::State;
@@ -17,8 +20,8 @@ const ROWS_PER_STEP: i64 = 1000;
 /// Where the sweep of each table stands; it walks each from its beginning to its end and starts anew.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Cursors {
+    event: i64,
     key: Option<i64>,
-    identifier: Option<i64>,
     visitor: i64,
 }
 
@@ -36,32 +39,39 @@ pub(super) struct Limits {
 
 /// One bounded step. True where there is more to do at once.
 pub(super) fn step(tx: &mut Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
-    let more_events = events(tx, limits)?;
+    let more_events = events(tx, limits, cursors)?;
     let more_keys = keys(tx, limits, cursors)?;
     let more_visitors = forget_clicks(tx, limits, cursors)?;
-    let more_identifiers = identifiers(tx, cursors)?;
-    let claims = tx
-        .sql
-        .prepare_cached("DELETE FROM claim WHERE hash IN (SELECT hash FROM claim WHERE until <= ?1 LIMIT ?2)")?
-        .execute((limits.now.ms(), ROWS_PER_STEP))?;
-    Ok(more_events
-        || more_keys
-        || more_visitors
-        || more_identifiers
-        || i64::try_from(claims).unwrap_or(0) == ROWS_PER_STEP)
+    Ok(more_events || more_keys || more_visitors)
 }
 
 /// Deletes the oldest events with their log, as far as all their deliveries are final.
-fn events(tx: &Tx<'_>, limits: Limits) -> Result<bool, StoreError> {
+fn events(tx: &Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
+    // Those that came next are younger still, so that a long log is not read to its end each time.
     let mut oldest = tx.sql.prepare_cached(
-        "SELECT seq FROM event WHERE received < ?1 AND seq < ?2
-           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.seq = event.seq
-                           AND d.state IN ('waiting', 'pending', 'held'))
-         ORDER BY seq LIMIT ?3",
+        "SELECT seq, received, EXISTS (SELECT 1 FROM delivery d WHERE d.seq = event.seq
+                                       AND d.state IN ('waiting', 'pending', 'held'))
+         FROM event WHERE ?1 < seq AND seq < ?2 ORDER BY seq LIMIT ?3",
     )?;
-    let seqs: Vec<i64> = oldest
-        .query_map((limits.log_before.ms(), limits.tried_below.0, ROWS_PER_STEP), |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let mut rows = oldest.query((cursors.event, limits.tried_below.0, ROWS_PER_STEP))?;
+    let mut seqs: Vec<i64> = Vec::new();
+    let mut looked_at = 0;
+    let mut is_level = false;
+    while let Some(row) = rows.next()? {
+        if limits.log_before.ms() <= row.get(1)? {
+            is_level = true;
+            break;
+        }
+        looked_at += 1;
+        cursors.event = row.get(0)?;
+        if !row.get::<_, bool>(2)? {
+            seqs.push(cursors.event);
+        }
+    }
+    let more = !is_level && looked_at == ROWS_PER_STEP;
+    if !more {
+        cursors.event = 0;
+    }
     for seq in &seqs {
         tx.sql.prepare_cached("DELETE FROM delivery WHERE seq = ?1")?.execute([seq])?;
         tx.sql.prepare_cached("DELETE FROM event WHERE seq = ?1")?.execute([seq])?;
@@ -80,71 +90,65 @@ fn events(tx: &Tx<'_>, limits: Limits) -> Result<bool, StoreError> {
                 .execute((block, first, last))?;
         }
     }
-    Ok(i64::try_from(seqs.len()).unwrap_or(0) == ROWS_PER_STEP)
+    Ok(more)
 }
 
-fn keys(tx: &Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
+/// Keys whose time is over, and identifiers that lead to nobody any more.
+fn keys(tx: &mut Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
     let from = cursors.key.unwrap_or(i64::MIN);
-    let mut select =
-        tx.sql.prepare_cached("SELECT hash, until FROM event_key WHERE ?1 <= hash ORDER BY hash LIMIT ?2")?;
-    let found: Vec<(i64, i64)> =
-        select.query_map((from, ROWS_PER_STEP), |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-    for (hash, _) in found.iter().filter(|(_, until)| *until <= limits.now.ms()) {
-        tx.sql.prepare_cached("DELETE FROM event_key WHERE hash = ?1")?.execute([hash])?;
-    }
-    let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;
-    cursors.key = found.last().filter(|_| full).and_then(|(hash, _)| hash.checked_add(1));
-    Ok(full)
-}
-
-/// Identifiers that lead to nobody any more.
-fn identifiers(tx: &Tx<'_>, cursors: &mut Cursors) -> Result<bool, StoreError> {
-    let from = cursors.identifier.unwrap_or(i64::MIN);
-    let mut select = tx.sql.prepare_cached(
-        "SELECT hash, EXISTS (SELECT 1 FROM visitor WHERE id = identifier.visitor) FROM identifier
-         WHERE ?1 <= hash ORDER BY hash LIMIT ?2",
-    )?;
-    let found: Vec<(i64, bool)> =
-        select.query_map((from, ROWS_PER_STEP), |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-    for (hash, _) in found.iter().filter(|(_, leads_somewhere)| !leads_somewhere) {
-        tx.sql.prepare_cached("DELETE FROM identifier WHERE hash = ?1")?.execute([hash])?;
-    }
-    let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;
-    cursors.identifier = found.last().filter(|_| full).and_then(|(hash, _)| hash.checked_add(1));
-    Ok(full)
-}
-
-/// Visitors not seen within the retention go whole; the others lose the clicks that are too old.
-fn forget_clicks(tx: &Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
-    let before = limits.clicks_before;
-    // One that was taken over stands for as long as who took it over: identifiers may still lead there by way of it.
-    let mut select = tx.sql.prepare_cached(
-        "SELECT id, CASE WHEN merged_into IS NULL THEN seen < ?3
-                         ELSE NOT EXISTS (SELECT 1 FROM visitor survivor WHERE survivor.id = visitor.merged_into) END,
-                seen, merged_into IS NOT NULL
-         FROM visitor WHERE ?1 < id ORDER BY id LIMIT ?2",
-    )?;
-    let found: Vec<(i64, bool, i64, bool)> = select
-        .query_map((cursors.visitor, ROWS_PER_STEP, before.ms()), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    for (id, may_go, seen, merged) in &found {
-        if *may_go {
-            if !waits(tx, *id)? {
-                tx.sql.prepare_cached("DELETE FROM visitor WHERE id = ?1")?.execute([id])?;
-            }
-        } else if !merged {
-            let mut visitor = visitors::load(tx.sql, VisitorId(*id))?;
-            let clicks = visitor.clicks.len();
-            visitor.clicks.retain(|click| before <= click.time.unwrap_or(click.seen));
-            if visitor.clicks.len() != clicks {
-                visitors::save(tx, &visitor, *seen)?;
-            }
+    let mut select = tx.sql.prepare_cached("SELECT hash FROM key WHERE ?1 <= hash ORDER BY hash LIMIT ?2")?;
+    let found: Vec<i64> = select.query_map((from, ROWS_PER_STEP), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    drop(select);
+    for hash in &found {
+        // As it is now: the table may be behind.
+        let Some(row) = tx.recent.key(tx.sql, *hash)? else { continue };
+        let is_over = match row.until {
+            FOR_VISITOR => visitors::survivor(tx, VisitorId(row.value))?.is_none(),
+            until => until <= limits.now.ms(),
+        };
+        if is_over {
+            tx.recent.remove_key(*hash);
         }
     }
     let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;
-    cursors.visitor = found.last().filter(|_| full).map_or(0, |(id, ..)| *id);
+    cursors.key = found.last().filter(|_| full).and_then(|hash| hash.checked_add(1));
+    Ok(full)
+}
+
+/// Visitors not seen within the retention go whole; the others lose the clicks that are too old. Whoever changed lately is
+/// left for the next time.
+fn forget_clicks(tx: &mut Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
+    let before = limits.clicks_before;
+    let mut select = tx
+        .sql
+        .prepare_cached("SELECT id, merged_into, seen, oldest FROM visitor WHERE ?1 < id ORDER BY id LIMIT ?2")?;
+    let found: Vec<(VisitorId, Option<i64>, i64, Option<i64>)> = select
+        .query_map((cursors.visitor, ROWS_PER_STEP), |row| {
+            Ok((VisitorId(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    drop(select);
+    for (id, merged_into, seen, oldest) in &found {
+        if tx.recent.person(*id).is_some() {
+            continue;
+        }
+        let may_go = match merged_into {
+            // One that was taken over stands for as long as who took it over: identifiers may still lead there by way of it.
+            Some(into) => visitors::survivor(tx, VisitorId(*into))?.is_none(),
+            None => *seen < before.ms(),
+        };
+        if may_go {
+            if !waits(tx, id.0)? {
+                tx.recent.set_person(*id, Person::Gone);
+            }
+        } else if merged_into.is_none() && oldest.is_some_and(|oldest| oldest < before.ms()) {
+            let mut visitor = visitors::load(tx, *id)?;
+            Arc::make_mut(&mut visitor).clicks.retain(|click| before <= click.time.unwrap_or(click.seen));
+            visitors::save(tx, visitor, *seen, false);
+        }
+    }
+    let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;
+    cursors.visitor = found.last().filter(|_| full).map_or(0, |(id, ..)| id.0);
     Ok(full)
 }
 

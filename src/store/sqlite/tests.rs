@@ -80,7 +80,7 @@ impl Planner for Sample {
     fn whose(
         &self,
         _: &Event,
-        hits: &[(Identifier, Option<VisitorId>)],
+        hits: &[(&Identifier, Option<VisitorId>)],
         _: &dyn Fn(VisitorId) -> Option<String>,
     ) -> Whose {
         let mut known: Vec<_> = hits.iter().filter_map(|(i, v)| v.map(|v| (v, i.kind))).collect();
@@ -263,8 +263,20 @@ async fn what_was_not_recorded_is_resumed_and_what_was_is_not() {
 }
 
 impl Store {
-    async fn count_identifiers(&self) -> i64 {
-        self.read(|sql| Ok(sql.query_row("SELECT count(*) FROM identifier", [], |row| row.get(0))?)).await.unwrap()
+    async fn count(&self, what: &'static str) -> i64 {
+        let question = format!("SELECT count(*) FROM {what}");
+        self.read(move |sql| Ok(sql.query_row(&question, [], |row| row.get(0))?)).await.unwrap()
+    }
+
+    /// Until what changed is in its tables, which an idle writer sees to.
+    async fn settled(&self) {
+        for _ in 0..1000 {
+            if self.count("change").await == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("changes stay in memory");
     }
 }
 
@@ -278,6 +290,44 @@ async fn reopened(folder: &Folder) -> Store {
         }
     }
     panic!("still locked");
+}
+
+/// More than one generation of changes: what is asked for while they are moved, and after a reopening at any time, is
+/// what was said last.
+#[tokio::test]
+async fn what_changed_is_known_before_while_and_after_it_is_moved() {
+    let folder = Folder::new();
+    let mut store = folder.open();
+    let (visitors, rounds) = (1_200, 6);
+    for round in 0..rounds {
+        for chunk in (0..visitors).collect::<Vec<i64>>().chunks(400) {
+            let lead = |i: &i64| {
+                candidate(event("Lead", &format!("{round}-{i}")), &format!("s{i}"), Some(&format!("c{round}-{i}")))
+            };
+            let batch = chunk.iter().map(lead).collect();
+            for (i, one) in chunk.iter().zip(admit(&store, batch, now(round)).await.admitted) {
+                let seen = usize::try_from(round).unwrap() + 1;
+                assert!(!one.duplicate);
+                assert_eq!(one.jobs[0].facts.matched_by.is_some(), 0 < round, "visitor {i} in round {round}");
+                assert_eq!(one.jobs[0].facts.known.session_start, Some(now(0)), "its first click");
+                assert_eq!(one.clicks_gained, 1, "{seen}");
+            }
+        }
+        let again = vec![candidate(event("Lead", &format!("{round}-7")), "s7", None)];
+        assert!(admit(&store, again, now(round)).await.admitted[0].duplicate, "in round {round}");
+        match round {
+            1 | 3 => {
+                drop(store);
+                store = reopened(&folder).await;
+            }
+            2 | 4 => store.settled().await,
+            _ => {}
+        }
+    }
+    store.settled().await;
+    assert_eq!(store.count("visitor").await, visitors);
+    assert_eq!(store.count("key WHERE until = 0").await, visitors);
+    assert_eq!(store.count("key WHERE until <> 0").await, visitors * rounds);
 }
 
 #[tokio::test]
@@ -448,8 +498,13 @@ async fn the_sweep_takes_what_is_old_and_final_and_nothing_else() {
     }
     store.keep_lanes("lanes", String::new(), Seq(131), false).await.unwrap();
     let limits = SweepLimits { now: now(7200), log_before: now(100), clicks_before: now(100) };
-    while store.sweep(limits).await.unwrap() {}
-    assert_eq!(store.count_identifiers().await, 0, "an identifier goes with its visitor");
+    for _ in 0..2 {
+        store.settled().await;
+        while store.sweep(limits).await.unwrap() {}
+    }
+    store.settled().await;
+    assert_eq!(store.count("visitor").await, 0);
+    assert_eq!(store.count("key").await, 0, "an identifier goes with its visitor");
     assert_eq!(states(&store).await, [("5".into(), "pending", None, 1)]);
     let again = admit(&store, vec![candidate(event("Lead", "9"), "s", None)], now(7200)).await;
     assert!(!again.admitted[0].duplicate, "its key had run out");

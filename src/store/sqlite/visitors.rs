@@ -2,8 +2,11 @@
 //!
 //! Refuses: deciding who is who.
 
-use rusqlite::{Connection, OptionalExtension};
+use std::sync::Arc;
 
+use rusqlite::OptionalExtension;
+
+use super::recent::{FOR_VISITOR, KeyRow, Person};
 use super::writer::Tx;
 use crate::model::identifier::Identifier;
 use crate::model::ids::VisitorId;
@@ -17,76 +20,83 @@ const MERGES_FOLLOWED_MAX: usize = 1000;
 
 /// The visitor that an identifier of `container` leads to, if it is known, with its hash.
 pub(super) fn lookup(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     container: &str,
     identifier: &Identifier,
 ) -> Result<(i64, Option<VisitorId>), StoreError> {
     let hash = tx.keys.identifier(container, identifier);
-    let found: Option<i64> = tx
-        .sql
-        .prepare_cached("SELECT visitor FROM identifier WHERE hash = ?1")?
-        .query_row([hash], |row| row.get(0))
-        .optional()?;
-    let Some(first) = found else { return Ok((hash, None)) };
-    let Some(id) = survivor(tx.sql, first)? else { return Ok((hash, None)) };
+    let Some(first) = tx.recent.key(tx.sql, hash)? else { return Ok((hash, None)) };
+    let first = VisitorId(first.value);
+    let Some(id) = survivor(tx, first)? else { return Ok((hash, None)) };
     if id != first {
-        tx.sql.prepare_cached("UPDATE identifier SET visitor = ?2 WHERE hash = ?1")?.execute((hash, id))?;
+        attach(tx, hash, id);
     }
-    Ok((hash, Some(VisitorId(id))))
+    Ok((hash, Some(id)))
 }
 
 /// Who has taken over the visitor `id`, directly or by way of others; `None` if nobody is left.
-fn survivor(sql: &Connection, mut id: i64) -> Result<Option<i64>, StoreError> {
-    let mut next = sql.prepare_cached("SELECT merged_into FROM visitor WHERE id = ?1")?;
+pub(super) fn survivor(tx: &Tx<'_>, mut id: VisitorId) -> Result<Option<VisitorId>, StoreError> {
     for _ in 0..MERGES_FOLLOWED_MAX {
-        match next.query_row([id], |row| row.get::<_, Option<i64>>(0)).optional()? {
-            None => return Ok(None),
-            Some(None) => return Ok(Some(id)),
-            Some(Some(into)) => id = into,
+        let into = match tx.recent.person(id) {
+            Some(Person::Changed { .. } | Person::Kept { .. }) => return Ok(Some(id)),
+            Some(Person::Gone) => return Ok(None),
+            Some(Person::Merged { into, .. }) => Some(*into),
+            None => {
+                let mut next = tx.sql.prepare_cached("SELECT merged_into FROM visitor WHERE id = ?1")?;
+                match next.query_row([id.0], |row| row.get::<_, Option<i64>>(0)).optional()? {
+                    None => return Ok(None),
+                    Some(into) => into,
+                }
+            }
+        };
+        match into {
+            None => return Ok(Some(id)),
+            Some(into) => id = VisitorId(into),
         }
     }
-    Err(StoreError::Failed(format!("visitor {id} is merged in a circle")))
+    Err(StoreError::Failed(format!("visitor {} is merged in a circle", id.0)))
 }
 
 /// All that is remembered of `id`.
-pub(super) fn load(sql: &Connection, id: VisitorId) -> Result<Visitor, StoreError> {
-    let mut select = sql.prepare_cached("SELECT data FROM visitor WHERE id = ?1")?;
+pub(super) fn load(tx: &Tx<'_>, id: VisitorId) -> Result<Arc<Visitor>, StoreError> {
+    match tx.recent.person(id) {
+        Some(Person::Changed { visitor, .. } | Person::Kept { visitor: Some(visitor), .. }) => {
+            return Ok(visitor.clone());
+        }
+        Some(Person::Kept { row, .. }) => return Ok(Arc::new(rows::read_visitor(id, &row.data)?)),
+        Some(Person::Merged { .. } | Person::Gone) => {
+            return Err(StoreError::Failed(format!("visitor {} is no more", id.0)));
+        }
+        None => {}
+    }
+    let mut select = tx.sql.prepare_cached("SELECT data FROM visitor WHERE id = ?1")?;
     let visitor = select.query_row([id.0], |row| Ok(rows::read_visitor(id, row.get_ref(0)?.as_str()?)))?;
-    Ok(visitor?)
+    Ok(Arc::new(visitor?))
 }
 
-/// Writes `visitor`, which may be new.
-pub(super) fn save(tx: &Tx<'_>, visitor: &Visitor, seen_ms: i64) -> Result<(), StoreError> {
-    tx.sql.prepare_cached("INSERT OR REPLACE INTO visitor (id, seen, data) VALUES (?1, ?2, ?3)")?.execute((
-        visitor.id.0,
-        seen_ms,
-        rows::write_visitor(visitor),
-    ))?;
-    Ok(())
+/// Keeps `visitor`, who may have been here before.
+pub(super) fn save(tx: &mut Tx<'_>, visitor: Arc<Visitor>, seen: i64, here_before: bool) {
+    tx.recent.set_person(visitor.id, Person::Changed { visitor, seen, here_before });
 }
 
 /// Points `hash` at `visitor`.
-pub(super) fn attach(tx: &Tx<'_>, hash: i64, visitor: VisitorId) -> Result<(), StoreError> {
-    tx.sql
-        .prepare_cached("INSERT OR REPLACE INTO identifier (hash, visitor) VALUES (?1, ?2)")?
-        .execute((hash, visitor.0))?;
-    Ok(())
+pub(super) fn attach(tx: &mut Tx<'_>, hash: i64, visitor: VisitorId) {
+    tx.recent.set_key(hash, KeyRow { value: visitor.0, until: FOR_VISITOR });
 }
 
 /// Everything of `others` becomes `into`'s; true where that gives it a click.
 pub(super) fn merge(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     planner: &dyn Planner,
-    into: &mut Visitor,
+    into: &mut Arc<Visitor>,
     others: &[VisitorId],
+    now_ms: i64,
 ) -> Result<bool, StoreError> {
     let mut gained = false;
     for other in others {
-        let from = load(tx.sql, *other)?;
-        gained |= planner.merge(into, from);
-        tx.sql
-            .prepare_cached("UPDATE visitor SET merged_into = ?2, data = NULL WHERE id = ?1")?
-            .execute((other.0, into.id.0))?;
+        let from = load(tx, *other)?;
+        gained |= planner.merge(Arc::make_mut(into), Arc::unwrap_or_clone(from));
+        tx.recent.set_person(*other, Person::Merged { into: into.id.0, seen: now_ms });
         tx.sql.prepare_cached("UPDATE delivery SET visitor = ?2 WHERE visitor = ?1")?.execute((other.0, into.id.0))?;
     }
     Ok(gained)

@@ -96,7 +96,7 @@ pub(super) fn due(
         .query_map((now.ms(), i64::try_from(limit).unwrap_or(i64::MAX)), waiting)?
         .collect::<Result<_, _>>()?;
     for row in &rows {
-        let visitor = visitors::load(tx.sql, row.visitor)?;
+        let visitor = visitors::load(tx, row.visitor)?;
         again(tx, planner, row, &visitor, now, woken)?;
     }
     Ok(rows.len())
@@ -221,7 +221,7 @@ fn send(
 ) -> Result<(), StoreError> {
     let later = Later { known: facts.known, clicks: facts.clicks };
     let mut placed = Vec::new();
-    super::admit::place(tx, row.seq, plan, now, &mut placed)?;
+    super::admit::place(tx, row.seq, plan, now, &mut placed);
     let first_place = row.place;
     for (n, mut stored) in placed.into_iter().enumerate() {
         stored.later = Some(later.clone());

@@ -14,15 +14,22 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi};
 use tokio::sync::oneshot;
 
 use super::keys::Keys;
+use super::recent::Recent;
 use crate::model::ids::{Seq, StoreTag};
 use crate::model::time::Time;
-use crate::store::StoreError;
+use crate::store::{ContainerSeen, EVENT_NAMES_MAX, StoreError};
 
 /// Tasks that share a commit at most. Their callers bound how many can wait; this bounds how long one commit grows.
 const TASKS_PER_COMMIT_MAX: usize = 1024;
 
+/// A writer with nothing to do shows a sign of life this often.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// When nothing has been asked for so long, the moment is used to move recent changes to their tables.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+
 /// What the writer keeps between transactions. Restored when one is rolled back.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counters {
     pub next_seq: i64,
     pub next_visitor: i64,
@@ -30,30 +37,31 @@ pub(super) struct Counters {
 }
 
 /// The daemon's own account since it started, in deliveries: what was there, what was decided, what became final.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(super) struct Book {
     pub found: i64,
     pub decided: i64,
     pub ended: i64,
 }
 
-impl Book {
-    /// Part of every commit, so that whoever reads the store sees the account of just that moment.
+impl Counters {
+    /// Part of every commit that moves them, so that whoever reads the store sees the account of just that moment.
     fn write(self, sql: &Connection) -> rusqlite::Result<()> {
-        let Self { found, decided, ended } = self;
+        let Self { next_seq, next_visitor, book: Book { found, decided, ended } } = self;
         sql.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('book', ?1)")?
-            .execute([format!("{found} {decided} {ended}")])?;
+            .execute([format!("{found} {decided} {ended} {next_seq} {next_visitor}")])?;
         Ok(())
     }
 
-    /// As the last commit left it; empty before the first.
+    /// As the last commit left them.
     pub(super) fn read(sql: &Connection) -> rusqlite::Result<Self> {
         let mut select = sql.prepare_cached("SELECT value FROM meta WHERE key = 'book'")?;
         let text: Option<String> = select.query_row([], |row| row.get(0)).optional()?;
         let text = text.unwrap_or_default();
         let mut numbers = text.split(' ').map(|number| number.parse().unwrap_or(0));
         let mut next = || numbers.next().unwrap_or(0);
-        Ok(Self { found: next(), decided: next(), ended: next() })
+        let book = Book { found: next(), decided: next(), ended: next() };
+        Ok(Self { next_seq: next().max(1), next_visitor: next().max(1), book })
     }
 }
 
@@ -66,6 +74,7 @@ pub(super) struct Tx<'a> {
     /// Log lines by block, written just before the commit or by [`Tx::write_lines`].
     pub lines: BTreeMap<i64, String>,
     pub seen: &'a mut Seen,
+    pub recent: &'a mut Recent,
 }
 
 /// Events of neighbouring numbers that share rows of log entries.
@@ -87,13 +96,45 @@ impl Tx<'_> {
     }
 }
 
-/// When each event name of each container was last seen; written behind.
+/// When each event name of each container was last seen; written behind. A set event has none: its name is empty.
 #[derive(Default)]
 pub(super) struct Seen {
-    pub last: HashMap<(Box<str>, Box<str>), Time>,
-    /// Names not yet in the store, and whether times have moved since they were written.
-    pub unwritten: Vec<(Box<str>, Box<str>)>,
-    pub moved: bool,
+    by_container: HashMap<Box<str>, HashMap<Box<str>, Time>>,
+    /// A name is not in the store yet; times have moved since they were written.
+    is_new: bool,
+    has_moved: bool,
+}
+
+impl Seen {
+    /// As the store has it.
+    pub(super) fn known(containers: &[ContainerSeen]) -> Self {
+        let names = |container: &ContainerSeen| {
+            let names = container.event_names.iter().map(|name| name.as_str().into()).chain([Box::from("")]);
+            names.map(|name| (name, container.last_event_at)).collect()
+        };
+        let by_container = containers.iter().map(|c| (c.container.as_str().into(), names(c))).collect();
+        Self { by_container, is_new: false, has_moved: false }
+    }
+
+    /// Notes an event; of the names of one container, the first [`EVENT_NAMES_MAX`].
+    pub(super) fn note(&mut self, container: &str, name: &str, now: Time) {
+        let names = match self.by_container.get_mut(container) {
+            Some(names) => names,
+            None => self.by_container.entry(container.into()).or_default(),
+        };
+        if let Some(last) = names.get_mut(name) {
+            *last = now;
+            self.has_moved = true;
+        } else if names.len() < EVENT_NAMES_MAX {
+            names.insert(name.into(), now);
+            self.is_new = true;
+        }
+    }
+
+    /// Every container with each of its names and when it was last seen.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str, Time)> {
+        self.by_container.iter().flat_map(|(c, names)| names.iter().map(move |(name, last)| (&**c, &**name, *last)))
+    }
 }
 
 /// How far `seen` times may lag behind on the disk.
@@ -143,7 +184,10 @@ pub(super) struct Writer {
     pub tag: StoreTag,
     pub keys: Keys,
     pub counters: Counters,
+    /// As the store has them; nothing of this run before the first commit.
+    pub counters_written: Option<Counters>,
     pub seen: Seen,
+    pub recent: Recent,
     pub seen_written: Instant,
     pub pulse: Arc<Pulse>,
     /// Set once a write can't be trusted; every task is refused from then on.
@@ -154,9 +198,11 @@ impl Writer {
     /// Works until every sender is gone.
     pub(super) fn work(mut self, tasks: &Receiver<Box<dyn Task>>) {
         loop {
-            let first = match tasks.recv_timeout(Duration::from_secs(1)) {
+            let idle_after = if self.recent.is_behind() { IDLE_AFTER } else { BEAT_EVERY };
+            let first = match tasks.recv_timeout(idle_after) {
                 Ok(task) => task,
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    self.move_recent();
                     self.beat();
                     continue;
                 }
@@ -201,15 +247,27 @@ impl Writer {
         }
     }
 
+    /// Uses an idle moment, a bounded one. What fails here fails again where somebody waits for the answer.
+    fn move_recent(&mut self) {
+        if self.broken.is_none() && self.recent.is_behind() {
+            drop(self.commit(&mut []));
+        }
+    }
+
     fn commit(&mut self, group: &mut [Box<dyn Task>]) -> Result<(), StoreError> {
         let started = Instant::now();
-        let counters = self.counters.clone();
+        let counters = self.counters;
         let result = catch_unwind(AssertUnwindSafe(|| self.attempt(group)))
             .unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))));
         match &result {
-            Ok(()) => (self.pulse.committed)(started.elapsed()),
+            Ok(()) => {
+                self.counters_written = Some(self.counters);
+                self.recent.committed(group.is_empty());
+                (self.pulse.committed)(started.elapsed());
+            }
             Err(error) => {
                 self.counters = counters;
+                self.recent.rolled_back();
                 if let StoreError::Fatal(why) = error {
                     self.broken = Some(why.clone());
                 } else if let Err(rollback) = self.roll_back() {
@@ -222,6 +280,7 @@ impl Writer {
     }
 
     fn attempt(&mut self, group: &mut [Box<dyn Task>]) -> Result<(), StoreError> {
+        let is_idle = group.is_empty();
         self.sql.execute_batch("BEGIN IMMEDIATE").map_err(|e| of_sqlite(&e))?;
         let mut tx = Tx {
             sql: &self.sql,
@@ -230,29 +289,33 @@ impl Writer {
             counters: &mut self.counters,
             lines: BTreeMap::new(),
             seen: &mut self.seen,
+            recent: &mut self.recent,
         };
         for task in group {
             task.run(&mut tx)?;
         }
         tx.write_lines().map_err(|e| of_sqlite(&e))?;
+        self.recent.write(&self.sql, is_idle).map_err(|e| of_sqlite(&e))?;
         self.write_seen().map_err(|e| of_sqlite(&e))?;
-        self.counters.book.write(&self.sql).map_err(|e| of_sqlite(&e))?;
+        if self.counters_written != Some(self.counters) {
+            self.counters.write(&self.sql).map_err(|e| of_sqlite(&e))?;
+        }
         self.sql.execute_batch("COMMIT").map_err(|e| of_commit(&e))
     }
 
     /// New names at once, times every ten seconds: they only tell a person that a container is alive.
     fn write_seen(&mut self) -> rusqlite::Result<()> {
-        let due = self.seen.moved && SEEN_WRITTEN_EVERY <= self.seen_written.elapsed();
-        if self.seen.unwritten.is_empty() && !due {
+        let due = self.seen.has_moved && SEEN_WRITTEN_EVERY <= self.seen_written.elapsed();
+        if !self.seen.is_new && !due {
             return Ok(());
         }
         let mut upsert =
             self.sql.prepare_cached("INSERT OR REPLACE INTO seen (container, name, last) VALUES (?1, ?2, ?3)")?;
-        for ((container, name), last) in &self.seen.last {
+        for (container, name, last) in self.seen.all() {
             upsert.execute((container, name, last.ms()))?;
         }
-        self.seen.unwritten.clear();
-        self.seen.moved = false;
+        self.seen.is_new = false;
+        self.seen.has_moved = false;
         self.seen_written = Instant::now();
         Ok(())
     }
