@@ -82,16 +82,17 @@ impl Ledger for StoreLedger {
     fn record(&self, record: Record) -> Answer<()> {
         let (store, trouble) = (self.store.clone(), self.trouble.clone());
         Box::pin(async move {
+            let record = Arc::new(record);
+            let mut answer = store.record(record.clone()).await;
             loop {
-                match store.record(record.clone()).await {
+                match answer {
                     Ok(()) => return Ok(()),
                     Err(error @ (StoreError::Full | StoreError::Failed(_))) => trouble.tell(&error),
-                    Err(error) => {
-                        trouble.tell(&error);
-                        return Err(LedgerFailed(error.to_string()));
-                    }
+                    Err(error) => return Err(failed(&trouble, &error)),
                 }
                 tokio::time::sleep(OFFERED_EVERY).await;
+                // By itself, so that one at fault does not hold up the others.
+                answer = store.record_alone(record.clone()).await;
             }
         })
     }

@@ -46,6 +46,7 @@ pub struct Store {
 struct Inner {
     tag: StoreTag,
     tasks: Tasks,
+    outbox: Arc<record::Outbox>,
     /// Empty for a store in memory, whose writer answers questions too.
     readers: Mutex<Vec<Connection>>,
     turns: Semaphore,
@@ -142,11 +143,27 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err((writer_gone(), Vec::new())))
     }
 
-    /// Answers when the record is durable.
+    /// Answers when the record is durable. It shares the fate of those that are committed with it: one that was refused is
+    /// worth being offered [alone](Self::record_alone).
     ///
     /// # Errors
     /// As [`StoreError`] says.
-    pub async fn record(&self, record: Record) -> Result<(), StoreError> {
+    pub async fn record(&self, record: impl Into<Arc<Record>>) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        if self.inner.outbox.add(record.into(), reply) {
+            let task = record::RecordAll::of(self.inner.outbox.clone());
+            if let Err(unsent) = self.inner.tasks.send(Box::new(task)) {
+                unsent.0.finish(Err(writer_gone()));
+            }
+        }
+        answer.await.unwrap_or_else(|_| Err(writer_gone()))
+    }
+
+    /// As [`Self::record`], whatever becomes of other records.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn record_alone(&self, record: Arc<Record>) -> Result<(), StoreError> {
         self.write(move |tx| record::record(tx, &record)).await
     }
 

@@ -89,6 +89,7 @@ impl Store {
         let inner = Inner {
             tag,
             tasks,
+            outbox: Arc::default(),
             readers: Mutex::new(Vec::new()),
             turns: Semaphore::new(READERS),
             pulse: pulse.clone(),

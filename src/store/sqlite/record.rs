@@ -2,7 +2,11 @@
 //!
 //! Refuses: judging. The outcome is the lane's; here it is only made durable.
 
-use super::writer::Tx;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::writer::{Task, Tx};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::{ConnectorName, DeliveryId};
 use crate::model::record::{Entry, Record};
@@ -11,6 +15,56 @@ use crate::store::entries;
 use crate::store::{ReplaySelection, StoreError};
 
 use super::{Replayed, ReplayedOne, read, wake};
+
+type Reply = oneshot::Sender<Result<(), StoreError>>;
+
+/// Records that wait for the writer. It is told of the first, and takes with it those that came meanwhile: attempts end
+/// one by one and are committed together.
+#[derive(Default)]
+pub(super) struct Outbox(Mutex<Vec<(Arc<Record>, Reply)>>);
+
+impl Outbox {
+    /// True where this is the first, of which the writer must be told.
+    pub(super) fn add(&self, record: Arc<Record>, reply: Reply) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push((record, reply));
+        waiting.len() == 1
+    }
+
+    fn take_into(&self, taken: &mut Vec<(Arc<Record>, Reply)>) {
+        taken.append(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Everything that waits in the outbox when the writer comes to it.
+pub(super) struct RecordAll {
+    outbox: Arc<Outbox>,
+    taken: Vec<(Arc<Record>, Reply)>,
+}
+
+impl RecordAll {
+    pub(super) fn of(outbox: Arc<Outbox>) -> Self {
+        Self { outbox, taken: Vec::new() }
+    }
+}
+
+impl Task for RecordAll {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        self.outbox.take_into(&mut self.taken);
+        self.taken.iter().try_for_each(|(one, _)| record(tx, one))
+    }
+
+    fn finish(mut self: Box<Self>, result: Result<(), StoreError>) {
+        // Refused before it ran, it still speaks for those that it was to take along.
+        if result.is_err() && self.taken.is_empty() {
+            self.outbox.take_into(&mut self.taken);
+        }
+        for (_, reply) in self.taken {
+            // A caller who has gone away needs no answer.
+            drop(reply.send(result.clone()));
+        }
+    }
+}
 
 /// Writes one entry and brings the delivery's row in line with it.
 pub(super) fn record(tx: &mut Tx<'_>, record: &Record) -> Result<(), StoreError> {
