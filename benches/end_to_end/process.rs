@@ -1,55 +1,95 @@
 //! Child processes and what they cost, from /proc.
 //!
-//! Refuses: systems without /proc; there it says so.
+//! Refuses: systems without /proc; there it says so. And waiting for ever: whatever a child is asked has its time.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use serde::Serialize;
+
+/// How long a process may take to end once it is asked to.
+const ENDING: Duration = Duration::from_secs(45);
 
 /// A process that is killed when it is no longer needed, whatever happens.
-pub struct Process(pub Child);
+pub struct Process {
+    child: Child,
+    /// What it prints, if that comes to us. A thread reads it, so that nobody waits longer than he wants to.
+    lines: Option<Receiver<String>>,
+}
 
 impl Process {
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         let told = format!("{command:?}");
-        Ok(Self(command.spawn().with_context(|| told)?))
+        let mut child = command.spawn().with_context(|| told)?;
+        let lines = child.stdout.take().map(|output| {
+            let (sender, lines) = channel();
+            std::thread::spawn(move || {
+                BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            });
+            lines
+        });
+        Ok(Self { child, lines })
     }
 
-    /// This very program, as something else.
-    pub fn own(args: &[String]) -> anyhow::Result<Self> {
+    /// This very program in another mode, which ends when its stdin does: it never outlives us.
+    pub fn own(
+        mode: &str,
+        settings: &impl Serialize,
+        environment: impl Fn(&mut Command) -> &mut Command,
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        Self::start(command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()))
+        command.arg(mode).arg(serde_json::to_string(settings)?).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self::start(environment(&mut command))
     }
 
     pub fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// The next line it prints.
-    pub fn line(&mut self) -> anyhow::Result<String> {
-        let mut line = String::new();
-        let output = self.0.stdout.as_mut().context("its output is not ours")?;
-        BufReader::new(output).read_line(&mut line)?;
-        anyhow::ensure!(!line.is_empty(), "process {} ended without a word", self.pid());
-        Ok(line.trim_end().to_owned())
+    pub fn line(&self, within: Duration) -> anyhow::Result<String> {
+        let lines = self.lines.as_ref().context("its output is not ours")?;
+        lines.recv_timeout(within).with_context(|| format!("process {} printed nothing more", self.pid()))
     }
 
-    /// SIGTERM, and the exit code must be 0.
-    pub fn terminate(mut self) -> anyhow::Result<()> {
+    /// SIGTERM; how it ended, if it did in time.
+    pub fn terminate(mut self) -> anyhow::Result<ExitStatus> {
         // Without unsafe code there is no kill(2) in std.
         Command::new("kill").arg(self.pid().to_string()).status()?;
-        let status = self.0.wait()?;
-        anyhow::ensure!(status.success(), "SIGTERM: {status}");
-        Ok(())
+        let end = Instant::now() + ENDING;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            anyhow::ensure!(Instant::now() < end, "process {} does not end", self.pid());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a process has used up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Books {
+    /// User and system time, in seconds, of the process, its threads and its children.
+    pub cpu_s: f64,
+    /// The most memory it ever held.
+    pub peak_mib: f64,
+}
+
+impl Books {
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
+        Ok(Self { cpu_s: cpu_s(pid)?, peak_mib: status_of(pid, "VmHWM")? / 1024.0 })
     }
 }
 
@@ -61,12 +101,12 @@ pub fn cpu_s(pid: u32) -> anyhow::Result<f64> {
     Ok(ticks as f64 / per_s)
 }
 
-/// The most memory it ever held, in MiB.
-pub fn peak_mib(pid: u32) -> anyhow::Result<f64> {
+/// A number of /proc/PID/status: `VmRSS` and its like in KiB, `Threads`.
+pub fn status_of(pid: u32, name: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
+    let line = status.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+    let line = line.with_context(|| format!("no {name} in /proc/{pid}/status"))?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// The Erlang machines on this computer; the broker is one, unless it runs elsewhere.
