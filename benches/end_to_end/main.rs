@@ -22,6 +22,7 @@ mod sink;
 mod targets;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser as _;
 
@@ -42,14 +43,17 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Runs the scenarios one after the other. One that fails takes no other with it, and the exit code tells.
 fn measure(options: &Options) -> anyhow::Result<ExitCode> {
     options.check()?;
-    println!("{}", options.told());
+    let (purchase, view) = (messages::Purchase::new(0, "0").json().len(), messages::view(0, "0").len());
+    println!("{}; purchases of {purchase} bytes, page views of {view}", options.told());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut table = Table::default();
     for scenario in options.scenarios() {
         table.begin(scenario.title());
+        let began = Instant::now();
         if let Err(error) = runtime.block_on(scenario.run(options, &mut table)) {
             table.fail(&error);
         }
+        println!("took {:.0} s", began.elapsed().as_secs_f64());
     }
     println!("{table}");
     Ok(if table.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -42,6 +42,9 @@ pub struct Options {
     /// Where stores are made: its disk is part of the figures [default: the system's temporary folder]
     #[arg(long)]
     store: Option<PathBuf>,
+    /// Only rows of `growth` with this in their name
+    #[arg(long, default_value = "")]
+    pub row: String,
     /// A thousandth of the stores that `growth` fills, to try it
     #[arg(long)]
     pub small: bool,

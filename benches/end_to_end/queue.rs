@@ -18,6 +18,9 @@ const WINDOW: usize = 1000;
 /// After this time without a consumer the broker deletes it.
 const EXPIRES_MS: i32 = 900_000;
 
+/// The longest that one run may take: a broker short of memory or disk takes nothing more, and says nothing.
+const RUN_MAX: Duration = Duration::from_secs(300);
+
 /// A queue, and one for what the daemon would reject: it is to find both and declare neither.
 pub struct Queue {
     pub name: String,
@@ -33,7 +36,7 @@ pub async fn with_queue<T>(
     work: impl AsyncFnOnce(&Queue) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let queue = Queue::declare(amqp, queue_type).await?;
-    let done = work(&queue).await;
+    let done = tokio::time::timeout(RUN_MAX, work(&queue)).await.context("the run took too long").flatten();
     queue.delete().await?;
     done
 }

@@ -15,12 +15,12 @@ use crate::run::SETTLING;
 use crate::sink::{self, Sink};
 use crate::targets;
 
-const EVENTS: usize = 30_000;
+const EVENTS: usize = 20_000;
 
-/// Peers come to a stand within some thousands. Each takes a third of its time or less for so many when nothing hangs.
+/// Peers come to a stand within some thousands. When nothing hangs, each takes about half of its time or less for so many.
 const EVENTS_NODE: usize = 6_000;
 const EVENTS_PYTHON: usize = 2_000;
-const PEERS_TIME: Duration = Duration::from_secs(15);
+const PEERS_TIME: Duration = Duration::from_secs(10);
 
 /// Of the events, one in so many goes to the network that hangs: those whose number, and transaction id, ends in 0.
 const HANGS_EVERY: usize = 10;

@@ -12,7 +12,7 @@ use crate::queue::{Queue, with_queue};
 use crate::sink::{self, Latency, Sink};
 use crate::targets;
 
-const EVENTS: usize = 5_000;
+const EVENTS: usize = 4_000;
 const PER_S: u32 = 500;
 
 /// Events that open the connections and fill the caches, and are in no figure.

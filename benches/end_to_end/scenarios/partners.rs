@@ -12,7 +12,7 @@ use crate::queue::{Queue, with_queue};
 use crate::run::SETTLING;
 use crate::sink::{self, Sink};
 
-const EVENTS: usize = 20_000;
+const EVENTS: usize = 15_000;
 const ROUNDS_MAX: usize = 2;
 const PARTNERS: u8 = 200;
 /// Requests in flight to each: 3,200 in all.
