@@ -48,7 +48,7 @@ const fn clicks(figure: &'static str, visitors: usize, each: usize, events: usiz
 }
 
 const fn full(figure: &'static str, store: Content) -> Case {
-    Case { figure, store, ..USUAL }
+    Case { figure, store, events: 5_000, ..USUAL }
 }
 
 const CASES: &[Case] = &[

@@ -15,12 +15,13 @@ use crate::run::SETTLING;
 use crate::sink::{self, Sink};
 use crate::targets;
 
-const EVENTS: usize = 20_000;
+const EVENTS: usize = 15_000;
 
-/// Peers come to a stand within some thousands. When nothing hangs, each takes about half of its time or less for so many.
+/// Peers come to a stand within some hundreds. When nothing hangs, each takes half of its time or less for so many. Their
+/// time-outs, of 10 s, would let a few more through later on, and then they stand again.
 const EVENTS_NODE: usize = 6_000;
-const EVENTS_PYTHON: usize = 2_000;
-const PEERS_TIME: Duration = Duration::from_secs(10);
+const EVENTS_PYTHON: usize = 1_500;
+const PEERS_TIME: Duration = Duration::from_secs(6);
 
 /// Of the events, one in so many goes to the network that hangs: those whose number, and transaction id, ends in 0.
 const HANGS_EVERY: usize = 10;
@@ -32,6 +33,16 @@ enum Party {
     /// postbackd with all.
     Beside,
     Peer(Consumer),
+}
+
+impl Party {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "postbackd alone",
+            Self::Beside => "postbackd beside it",
+            Self::Peer(peer) => peer.name(),
+        }
+    }
 }
 
 /// Of the events that do not hang.
@@ -49,7 +60,13 @@ pub async fn run(options: &Options, table: &mut Table) -> anyhow::Result<()> {
     let rounds = table
         .in_turn(options.rounds, &parties, async |round, party| {
             let figures = one(options, party, round).await?;
-            println!("round {} {party:?}: {} came, {:.0}/s", round + 1, figures.came, figures.events_per_s);
+            println!(
+                "round {} {:24} {:6} good events came, {:.0}/s",
+                round + 1,
+                party.name(),
+                figures.came,
+                figures.events_per_s
+            );
             Ok(figures)
         })
         .await;

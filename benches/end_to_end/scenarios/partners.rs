@@ -53,7 +53,13 @@ pub async fn run(options: &Options, table: &mut Table) -> anyhow::Result<()> {
     let rounds = table
         .in_turn(options.rounds.min(ROUNDS_MAX), &[Party::One, Party::Quick, Party::Slow], async |round, party| {
             let figures = one(options, party, round).await?;
-            println!("round {} {party:?}: {figures:?}", round + 1);
+            let Figures { events_per_s, in_flight_max, threads, open, peak_mib, .. } = figures;
+            println!(
+                "round {} {:5} {events_per_s:6.0} events/s  {in_flight_max:4} in flight  {threads} threads  {open:4} \
+                 connections kept  peak {peak_mib:.1} MiB",
+                round + 1,
+                format!("{party:?}"),
+            );
             Ok(figures)
         })
         .await;

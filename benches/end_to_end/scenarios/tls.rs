@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::run;
 use crate::sink::Sink;
 
-const EVENTS: usize = 20_000;
+const EVENTS: usize = 15_000;
 const ROUNDS_MAX: usize = 3;
 
 pub async fn run(options: &Options, table: &mut Table) -> anyhow::Result<()> {

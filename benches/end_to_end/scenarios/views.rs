@@ -19,7 +19,7 @@ use crate::run::{Before, Figures, SETTLING, per_10k};
 use crate::sink::{self, Sink};
 use crate::targets;
 
-const EVENTS: usize = 30_000;
+const EVENTS: usize = 20_000;
 
 /// Between two looks while nothing is admitted yet: from the first one on the rate is counted.
 const START_PAUSE: Duration = Duration::from_millis(10);
