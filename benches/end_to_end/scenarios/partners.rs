@@ -70,9 +70,10 @@ pub async fn run(options: &Options, table: &mut Table) -> anyhow::Result<()> {
         table.row(name("threads"), 0, rounds.of(party, |f| f.threads), None);
         table.row(name("peak MiB"), 1, rounds.of(party, |f| f.peak_mib), None);
         table.row(name("connections kept"), 0, rounds.of(party, |f| f.open), None);
-        let each = rounds.pairs((party, Party::One), |a, b| (a.held_kib - b.held_kib) / (a.open - b.open));
-        table.row(name("KiB a connection kept"), 1, each, None);
     }
+    // Hundreds of connections are lost in what the memory differs by from run to run; thousands are not.
+    let each = rounds.pairs((Party::Slow, Party::One), |a, b| (a.held_kib - b.held_kib) / (a.open - b.open));
+    table.row("KiB a connection kept, by the slower", 1, each, None);
     Ok(())
 }
 
