@@ -10,8 +10,9 @@ pub mod planner;
 pub mod tester;
 mod trouble;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -28,9 +29,13 @@ use crate::store::{Admission, Admitted, Candidate, Store, StoreError, Woken};
 use crate::telemetry::events;
 use crate::telemetry::metrics::Metrics;
 
-/// Messages taken at once, about 5 ms of work. More would make commits rarer, but the outcomes of attempts, which free the
-/// slots of lanes, wait behind them for the same writer.
-const ARRIVALS_PER_BATCH: usize = 100;
+/// How long a batch should take to be admitted. A longer one would make commits rarer, but the outcomes of attempts, which
+/// free the slots of lanes, wait behind it for the same writer.
+const BATCH_TAKES: Duration = Duration::from_millis(4);
+
+/// Messages taken at once, at least and at most: as many as [`BATCH_TAKES`] would be enough for, going by the last batch. A
+/// page view that nobody wants takes a quarter of what a conversion does.
+const ARRIVALS_PER_BATCH: RangeInclusive<usize> = 32..=500;
 
 /// Arrivals that wait for admission. When it is full, AMQP is not read and HTTP answers 503.
 pub const ARRIVALS_WAITING: usize = 1024;
@@ -59,9 +64,13 @@ struct Waiting {
 impl House {
     /// Admits what arrives until every source is gone and everything has been settled.
     pub async fn admit_all(&self, mut arrivals: mpsc::Receiver<Arrival>) {
-        let mut taken = Vec::with_capacity(ARRIVALS_PER_BATCH);
+        let mut at_once = *ARRIVALS_PER_BATCH.start();
+        let mut taken = Vec::with_capacity(*ARRIVALS_PER_BATCH.end());
         // Takes what is there and waits for nothing more: while one batch is being committed, the next one gathers.
-        while arrivals.recv_many(&mut taken, ARRIVALS_PER_BATCH).await != 0 {
+        while arrivals.recv_many(&mut taken, at_once).await != 0 {
+            self.lanes.ease().await;
+            let started = Instant::now();
+            let count = u32::try_from(taken.len()).unwrap_or(u32::MAX);
             let rules = self.rules.load_full();
             let mut waiting = Vec::with_capacity(taken.len());
             let mut batch = Vec::with_capacity(taken.len());
@@ -74,6 +83,9 @@ impl House {
                 batch.extend(arrival.events.into_iter().map(|event| rules.candidate(event)));
             }
             self.admit(&rules, waiting, batch).await;
+            let each = (started.elapsed() / count).max(Duration::from_micros(1));
+            let enough = usize::try_from(BATCH_TAKES.as_micros() / each.as_micros()).unwrap_or(usize::MAX);
+            at_once = enough.clamp(*ARRIVALS_PER_BATCH.start(), *ARRIVALS_PER_BATCH.end());
         }
     }
 
@@ -82,7 +94,6 @@ impl House {
         let mut stack = vec![(waiting, batch)];
         while let Some((mut waiting, batch)) = stack.pop() {
             let keep_for = rules.config.deduplicate_events_for;
-            self.lanes.ease().await;
             let turn = self.lanes.turn().await;
             match self.store.admit(batch, rules.clone(), (self.now)(), keep_for).await {
                 Ok(admission) => self.settle(waiting, admission),
