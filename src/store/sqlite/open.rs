@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::keys::Keys;
 use super::recent::Recent;
+use super::record::Outbox;
 use super::writer::{Book, Counters, Pulse, Seen, Task, Writer};
 use super::{Found, Inner, Store, StoreError, read, resume, schema, standing, sweep};
 use crate::model::ids::{Seq, StoreTag};
@@ -86,10 +87,11 @@ impl Store {
         let seen = Seen::known(&read::containers_seen(&sql)?);
         let pulse = Arc::new(Pulse { last_ms: AtomicI64::new(0), committed: Box::new(committed) });
         let (tasks, waiting) = std::sync::mpsc::channel();
+        let outbox: Arc<Outbox> = Arc::default();
         let inner = Inner {
             tag,
             tasks,
-            outbox: Arc::default(),
+            outbox: outbox.clone(),
             readers: Mutex::new(Vec::new()),
             turns: Semaphore::new(READERS),
             pulse: pulse.clone(),
@@ -100,6 +102,7 @@ impl Store {
         };
         let writer = Writer {
             recent: Recent::read(&sql)?,
+            outbox,
             sql,
             tag,
             keys,

@@ -22,9 +22,9 @@ use crate::store::{StoreError, rows};
 // A visitor that came once is kept as its row alone: what it is made of is freed at once, while it is warm, and needs a
 // third of the room.
 
-/// Changes after which those gathered are moved to their tables: some 10,000 events, so that a page takes several, and
-/// few enough to be read back in a fraction of a second and to be held twice in some tens of megabytes.
-const MOVED_FROM: usize = 50_000;
+/// Changes after which those gathered are moved to their tables: some thousand events, so that a page takes several, and
+/// few enough to be read back at once and held twice in some ten megabytes.
+const MOVED_FROM: usize = 20_000;
 
 /// The same, by the size of their record.
 const MOVED_FROM_BYTES: usize = 16_000_000;

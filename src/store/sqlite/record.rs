@@ -31,12 +31,17 @@ impl Outbox {
         waiting.len() == 1
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn take_into(&self, taken: &mut Vec<(Arc<Record>, Reply)>) {
         taken.append(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-/// Everything that waits in the outbox when the writer comes to it.
+/// Everything that waits in the outbox when the writer comes to it. As a task it only tells the writer that there is
+/// something.
 pub(super) struct RecordAll {
     outbox: Arc<Outbox>,
     taken: Vec<(Arc<Record>, Reply)>,
@@ -49,6 +54,10 @@ impl RecordAll {
 }
 
 impl Task for RecordAll {
+    fn is_outcomes(&self) -> bool {
+        true
+    }
+
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         self.outbox.take_into(&mut self.taken);
         self.taken.iter().try_for_each(|(one, _)| record(tx, one))

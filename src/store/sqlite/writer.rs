@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::keys::Keys;
 use super::recent::Recent;
+use super::record::{Outbox, RecordAll};
 use crate::model::ids::{Seq, StoreTag};
 use crate::model::time::Time;
 use crate::store::{ContainerSeen, EVENT_NAMES_MAX, StoreError};
@@ -27,6 +28,10 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// When nothing has been asked for so long, the moment is used to move recent changes to their tables.
 const IDLE_AFTER: Duration = Duration::from_millis(100);
+
+/// How long outcomes alone wait for company: a commit costs about as much as ten events, however few are in it, and nobody
+/// but the slots that they free waits for outcomes. Where there is an event, it is committed at once and they with it.
+const COMPANY_WITHIN: Duration = Duration::from_millis(1);
 
 /// What the writer keeps between transactions. Restored when one is rolled back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +147,10 @@ const SEEN_WRITTEN_EVERY: Duration = Duration::from_secs(10);
 
 /// Something to do inside a transaction, and somebody to tell.
 pub(super) trait Task: Send {
+    /// Whether it is all outcomes that wait in the outbox, which gain from waiting a moment for others.
+    fn is_outcomes(&self) -> bool {
+        false
+    }
     /// May run twice: once with others in one transaction, and again alone if that failed.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
     /// Called after the commit, or with what went wrong.
@@ -188,6 +197,7 @@ pub(super) struct Writer {
     pub counters_written: Option<Counters>,
     pub seen: Seen,
     pub recent: Recent,
+    pub outbox: Arc<Outbox>,
     pub seen_written: Instant,
     pub pulse: Arc<Pulse>,
     /// Set once a write can't be trusted; every task is refused from then on.
@@ -208,14 +218,32 @@ impl Writer {
                 }
                 Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
             };
-            let mut group = vec![first];
-            while group.len() < TASKS_PER_COMMIT_MAX {
-                let Ok(task) = tasks.try_recv() else { break };
-                group.push(task);
+            let mut group = self.gather(first, tasks);
+            // Outcomes last, so that those which come while an event is being decided are committed with it.
+            group.retain(|task| !task.is_outcomes());
+            if !group.is_empty() || !self.outbox.is_empty() {
+                group.push(Box::new(RecordAll::of(self.outbox.clone())));
             }
             self.commit_all(group);
             self.beat();
         }
+    }
+
+    /// What shares a commit with `first`.
+    fn gather(&self, first: Box<dyn Task>, tasks: &Receiver<Box<dyn Task>>) -> Vec<Box<dyn Task>> {
+        let until = Instant::now() + COMPANY_WITHIN;
+        let mut group = vec![first];
+        while group.len() < TASKS_PER_COMMIT_MAX {
+            let next = match tasks.try_recv() {
+                Err(_) if group.iter().all(|task| task.is_outcomes()) && !self.outbox.is_empty() => {
+                    tasks.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
+                }
+                next => next.ok(),
+            };
+            let Some(task) = next else { break };
+            group.push(task);
+        }
+        group
     }
 
     fn beat(&self) {
@@ -225,6 +253,9 @@ impl Writer {
 
     /// All in one commit; if that fails, each alone, so that one at fault takes no other down.
     fn commit_all(&mut self, mut group: Vec<Box<dyn Task>>) {
+        if group.is_empty() {
+            return;
+        }
         if let Some(why) = &self.broken {
             for task in group {
                 task.finish(Err(StoreError::Fatal(why.clone())));
@@ -281,7 +312,7 @@ impl Writer {
 
     fn attempt(&mut self, group: &mut [Box<dyn Task>]) -> Result<(), StoreError> {
         let is_idle = group.is_empty();
-        self.sql.execute_batch("BEGIN IMMEDIATE").map_err(|e| of_sqlite(&e))?;
+        self.run("BEGIN IMMEDIATE").map_err(|e| of_sqlite(&e))?;
         let mut tx = Tx {
             sql: &self.sql,
             tag: self.tag,
@@ -300,7 +331,11 @@ impl Writer {
         if self.counters_written != Some(self.counters) {
             self.counters.write(&self.sql).map_err(|e| of_sqlite(&e))?;
         }
-        self.sql.execute_batch("COMMIT").map_err(|e| of_commit(&e))
+        self.run("COMMIT").map_err(|e| of_commit(&e))
+    }
+
+    fn run(&self, statement: &str) -> rusqlite::Result<()> {
+        self.sql.prepare_cached(statement)?.execute([]).map(drop)
     }
 
     /// New names at once, times every ten seconds: they only tell a person that a container is alive.
