@@ -12,6 +12,7 @@ mod record;
 mod resume;
 mod schema;
 mod sweep;
+mod syncer;
 #[cfg(test)]
 mod tests;
 mod visitors;
@@ -196,7 +197,7 @@ impl Store {
         limit: usize,
     ) -> Result<(Vec<Job>, Seq), StoreError> {
         let tag = self.inner.tag;
-        self.read(move |sql| resume::untried(sql, tag, &connector, from, limit)).await
+        self.read_durable(move |sql| resume::untried(sql, tag, &connector, from, limit)).await
     }
 
     /// Puts first attempts of `connector` that were never made on record as pending, of events from `from` on: all but
@@ -225,7 +226,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Job>, StoreError> {
         let tag = self.inner.tag;
-        self.read(move |sql| resume::due(sql, tag, &connector, after, limit)).await
+        self.read_durable(move |sql| resume::due(sql, tag, &connector, after, limit)).await
     }
 
     /// Attempts that a crash cut off; only known where their start was recorded.
@@ -478,6 +479,17 @@ impl Store {
             unsent.0.finish(Err(writer_gone()));
         }
         answer.await.unwrap_or_else(|_| Err(writer_gone()))
+    }
+
+    /// As [`Self::read`], for what is acted on: a reader sees a commit before the disk has it, so the answer waits for the disk.
+    async fn read_durable<T, R>(&self, question: R) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        R: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let answer = self.read(question).await?;
+        self.write(|_| Ok(())).await?;
+        Ok(answer)
     }
 
     async fn read<T, R>(&self, question: R) -> Result<T, StoreError>

@@ -16,7 +16,7 @@ use super::keys::Keys;
 use super::recent::Recent;
 use super::record::Outbox;
 use super::writer::{Book, Counters, Pulse, Seen, Task, Writer};
-use super::{Found, Inner, Store, StoreError, read, resume, schema, standing, sweep};
+use super::{Found, Inner, Store, StoreError, read, resume, schema, standing, sweep, syncer};
 use crate::model::ids::{Seq, StoreTag};
 
 /// Questions answered at the same time; a further one waits for its turn.
@@ -59,7 +59,11 @@ impl Store {
             StoreError::Failed(why) => failed("the store in", &why),
             other => other,
         })?;
-        Self::start(Inner { readers: Mutex::new(readers), _lock: Some(lock), ..inner }, writer)
+        let (mut writer, tasks) = writer;
+        let log = path.join("postbackd.db-wal");
+        let syncer = syncer::start(log, writer.pulse.clone(), writer.broken.clone());
+        writer.syncer = Some(syncer.map_err(|e| failed("can't start the syncer of", &e))?);
+        Self::start(Inner { readers: Mutex::new(readers), _lock: Some(lock), ..inner }, (writer, tasks))
     }
 
     /// A store that lives in memory, for `explain` and for fixtures.
@@ -111,7 +115,8 @@ impl Store {
             seen,
             seen_written: Instant::now(),
             pulse,
-            broken: None,
+            broken: Arc::default(),
+            syncer: None,
         };
         Ok((inner, (writer, waiting)))
     }

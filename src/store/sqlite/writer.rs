@@ -1,13 +1,13 @@
-//! The one thread that writes: takes whatever has been asked for, does it in one transaction, commits, and answers.
+//! The one thread that writes: takes whatever has been asked for, does it in one transaction, commits, and hands it on to be
+//! made durable.
 //!
-//! Refuses: retrying a commit whose fate is unknown. After a failed sync the pages in memory may differ from those on
-//! the disk; only a fresh start, reading what is there, can be trusted (PostgreSQL's lesson of 2018).
+//! Refuses: retrying a commit whose fate is unknown, and answering; the syncer does, once the commit is on the disk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi};
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::keys::Keys;
 use super::recent::Recent;
 use super::record::{Outbox, RecordAll};
+use super::syncer::{Broken, Committed};
 use crate::model::ids::{Seq, StoreTag};
 use crate::model::time::Time;
 use crate::store::{ContainerSeen, EVENT_NAMES_MAX, StoreError};
@@ -200,8 +201,9 @@ pub(super) struct Writer {
     pub outbox: Arc<Outbox>,
     pub seen_written: Instant,
     pub pulse: Arc<Pulse>,
-    /// Set once a write can't be trusted; every task is refused from then on.
-    pub broken: Option<String>,
+    pub broken: Broken,
+    /// Who makes commits durable; a store in memory needs nobody.
+    pub syncer: Option<SyncSender<Committed>>,
 }
 
 impl Writer {
@@ -256,37 +258,48 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        if let Some(why) = &self.broken {
+        if let Some(why) = self.broken.get() {
             for task in group {
                 task.finish(Err(StoreError::Fatal(why.clone())));
             }
             return;
         }
+        let started = Instant::now();
         match self.commit(&mut group) {
-            Ok(()) => group.into_iter().for_each(|task| task.finish(Ok(()))),
+            Ok(()) => self.hand_on(group, started),
             Err(error) if group.len() == 1 || matches!(error, StoreError::Fatal(_)) => {
                 group.into_iter().for_each(|task| task.finish(Err(error.clone())));
             }
             Err(_) => {
                 for task in group {
-                    let mut alone = [task];
-                    let result = self.commit(&mut alone);
-                    let [task] = alone;
-                    task.finish(result);
+                    let mut alone = vec![task];
+                    let started = Instant::now();
+                    match self.commit(&mut alone) {
+                        Ok(()) => self.hand_on(alone, started),
+                        Err(error) => alone.into_iter().for_each(|task| task.finish(Err(error.clone()))),
+                    }
                 }
             }
         }
     }
 
+    /// They are told once what they did is on the disk.
+    fn hand_on(&self, tasks: Vec<Box<dyn Task>>, started: Instant) {
+        let Some(syncer) = &self.syncer else { return tasks.into_iter().for_each(|task| task.finish(Ok(()))) };
+        if let Err(unsent) = syncer.send(Committed { tasks, started }) {
+            let gone = StoreError::Fatal("nobody makes commits durable".to_owned());
+            unsent.0.tasks.into_iter().for_each(|task| task.finish(Err(gone.clone())));
+        }
+    }
+
     /// Uses an idle moment, a bounded one. What fails here fails again where somebody waits for the answer.
     fn move_recent(&mut self) {
-        if self.broken.is_none() && self.recent.is_behind() {
+        if self.broken.get().is_none() && self.recent.is_behind() {
             drop(self.commit(&mut []));
         }
     }
 
     fn commit(&mut self, group: &mut [Box<dyn Task>]) -> Result<(), StoreError> {
-        let started = Instant::now();
         let counters = self.counters;
         let result = catch_unwind(AssertUnwindSafe(|| self.attempt(group)))
             .unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))));
@@ -294,15 +307,14 @@ impl Writer {
             Ok(()) => {
                 self.counters_written = Some(self.counters);
                 self.recent.committed(group.is_empty());
-                (self.pulse.committed)(started.elapsed());
             }
             Err(error) => {
                 self.counters = counters;
                 self.recent.rolled_back();
                 if let StoreError::Fatal(why) = error {
-                    self.broken = Some(why.clone());
+                    self.broken.get_or_init(|| why.clone());
                 } else if let Err(rollback) = self.roll_back() {
-                    self.broken = Some(rollback.to_string());
+                    self.broken.get_or_init(|| rollback.to_string());
                     return Err(StoreError::Fatal(rollback.to_string()));
                 }
             }
