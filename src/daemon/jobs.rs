@@ -160,12 +160,13 @@ async fn sweep(house: Arc<House>, config: Arc<ArcSwap<Config>>) {
                 house.metrics.final_state(&connector, State::Cancelled);
             }
         }
-        let limits = SweepLimits {
-            now,
-            log_before: now.minus(settings.retention.log),
-            clicks_before: now.minus(settings.retention.clicks),
+        // A round of a large store takes many minutes.
+        let limits = || {
+            let now = super::now();
+            let (log_before, clicks_before) = (now.minus(settings.retention.log), now.minus(settings.retention.clicks));
+            SweepLimits { now, log_before, clicks_before }
         };
-        while house.store.sweep(limits).await.unwrap_or(false) {
+        while house.store.sweep(limits()).await.unwrap_or(false) {
             tokio::time::sleep(SWEPT_AGAIN_AFTER).await;
         }
         tokio::time::sleep(SWEPT_EVERY).await;

@@ -518,6 +518,11 @@ impl Feed {
         !self.is_behind() && !self.fresh.is_empty() && self.fresh_room() < jobs
     }
 
+    /// How many places for first attempts it lacks of `jobs`.
+    pub(crate) fn short_of(&self, jobs: usize) -> usize {
+        jobs.saturating_sub(self.fresh_room())
+    }
+
     /// Jobs queued.
     pub(crate) fn queued(&self) -> usize {
         self.fresh.len() + self.retries.len()

@@ -30,6 +30,10 @@ use crate::model::time::Time;
 /// First attempts that a lane should have room for: a batch of admission.
 const ROOM: usize = 128;
 
+/// How long admission waits for each place that is short: for a lane that sends 2,500 a second, at most 50 ms. A slower one
+/// falls behind instead, so that it never sets the pace of others.
+const ROOM_WITHIN: Duration = Duration::from_micros(400);
+
 /// A lane looks at the wall clock at least this often, since a sleep does not notice when it is set.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
 
@@ -61,6 +65,8 @@ struct State {
     slots_used: usize,
     /// Somebody waits until the lane is eased.
     is_awaited: bool,
+    /// It was waited for in vain, and has had no room since.
+    is_slow: bool,
     /// No attempt starts any more: the daemon drains, or the ledger failed.
     is_stopped: bool,
     is_closed: bool,
@@ -97,6 +103,7 @@ impl Lane {
             parking: Parking::default(),
             slots_used: 0,
             is_awaited: false,
+            is_slow: false,
             is_stopped: false,
             is_closed: false,
         };
@@ -145,34 +152,47 @@ impl Lane {
         self.wake.notify_one();
     }
 
-    /// Says whether the lane is [crowded](Self::eased) now.
-    pub(crate) fn offer(&self, job: Job) -> bool {
+    pub(crate) fn offer(&self, job: Job) {
         let mut state = self.lock();
         state.feed.offer(job);
         let is_busy = state.setup.as_ref().is_some_and(|s| s.connector.postback.limits.concurrency <= state.slots_used);
-        let is_crowded = state.feed.is_crowded(ROOM);
         drop(state);
         // With every slot in use, the next one that is free looks by itself.
         if !is_busy {
             self.wake.notify_one();
         }
-        is_crowded
     }
 
-    /// Answers when there is [`ROOM`] for first attempts, or the lane is behind and needs none.
+    /// Whether it would soon fall behind, and is worth waiting for.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let mut state = self.lock();
+        let is_crowded = state.feed.is_crowded(ROOM);
+        // Once it had room by itself, it may be as quick as any.
+        state.is_slow &= is_crowded;
+        is_crowded && !state.is_slow
+    }
+
+    /// Answers when there is [`ROOM`] for first attempts, or the lane is behind and needs none; or when a lane worth waiting
+    /// for would have made room.
     pub(crate) async fn eased(&self) {
-        loop {
-            let eased = self.eased.notified();
-            tokio::pin!(eased);
-            eased.as_mut().enable();
-            {
-                let mut state = self.lock();
-                state.is_awaited = state.feed.is_crowded(ROOM);
-                if !state.is_awaited || state.is_stopped {
-                    return;
+        let short = u32::try_from(self.lock().feed.short_of(ROOM)).unwrap_or(u32::MAX);
+        let room = async {
+            loop {
+                let eased = self.eased.notified();
+                tokio::pin!(eased);
+                eased.as_mut().enable();
+                {
+                    let mut state = self.lock();
+                    state.is_awaited = state.feed.is_crowded(ROOM);
+                    if !state.is_awaited || state.is_stopped {
+                        return;
+                    }
                 }
+                eased.await;
             }
-            eased.await;
+        };
+        if tokio::time::timeout(ROOM_WITHIN * short, room).await.is_err() {
+            self.lock().is_slow = true;
         }
     }
 

@@ -28,13 +28,12 @@ pub struct Lanes {
     /// The newest event whose deliveries have all been offered.
     newest: AtomicI64,
     order: tokio::sync::Mutex<()>,
-    /// Lanes that the last offers left without room.
+    /// The lanes of the last offer, if it left all of them without room.
     crowded: Mutex<Vec<Arc<Lane>>>,
 }
 
-/// How long admission gives crowded lanes, all together, to make room. A lane that moves does so in a fraction of
-/// it; one that does not falls behind, once, and is waited for no more until it has caught up.
-const EASED_WITHIN: Duration = Duration::from_millis(50);
+/// Lanes of one offer that are looked at; where there are more, one of them can surely go on.
+const EASED_TOGETHER: usize = 8;
 
 impl Lanes {
     /// No lane yet: [`Self::apply`] makes them. Needs a tokio runtime from there on.
@@ -91,38 +90,38 @@ impl Lanes {
     }
 
     /// Gives lanes that the last offer filled a moment to make room. What finds none is read back from the store, which costs
-    /// more than waiting does, and a lane that is faster with what it has in memory is faster for all.
+    /// more than waiting does. Nobody waits where another lane could go on, nor for a lane that is slow.
     pub async fn ease(&self) {
         let crowded = std::mem::take(&mut *self.crowded.lock().unwrap_or_else(PoisonError::into_inner));
-        if !crowded.is_empty() {
-            let all = futures_util::future::join_all(crowded.iter().map(|lane| lane.eased()));
-            drop(tokio::time::timeout(EASED_WITHIN, all).await);
-        }
+        futures_util::future::join_all(crowded.iter().map(|lane| lane.eased())).await;
     }
 
     /// Deliveries just committed, in order of admission, by whoever has the [`turn`](Self::turn). Never blocks.
     pub fn offer(&self, jobs: Vec<Job>) {
         let Some(newest) = jobs.iter().map(|job| job.delivery.id.seq()).max() else { return };
         let mut strangers = Vec::new();
-        let mut crowded: Vec<Arc<Lane>> = Vec::new();
+        let mut fed: Vec<Arc<Lane>> = Vec::new();
         {
             let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
             for job in jobs {
                 match lanes.get(&job.delivery.connector) {
                     Some(lane) => {
-                        if lane.offer(job) && !crowded.iter().any(|known| Arc::ptr_eq(known, lane)) {
-                            crowded.push(lane.clone());
+                        lane.offer(job);
+                        if fed.len() <= EASED_TOGETHER && !fed.iter().any(|known| Arc::ptr_eq(known, lane)) {
+                            fed.push(lane.clone());
                         }
                     }
                     None => strangers.push(job),
                 }
             }
         }
+        let strangers_are_none = strangers.is_empty();
         for job in strangers {
             // Decided just before its connector was removed, or switched off.
             self.lane(&job.delivery.connector.clone()).offer(job);
         }
-        *self.crowded.lock().unwrap_or_else(PoisonError::into_inner) = crowded;
+        let all_crowded = fed.len() <= EASED_TOGETHER && strangers_are_none && fed.iter().all(|lane| lane.is_crowded());
+        *self.crowded.lock().unwrap_or_else(PoisonError::into_inner) = if all_crowded { fed } else { Vec::new() };
         // Only now: until here, a frontier between the two must not pass what a lane has not got yet.
         self.newest.fetch_max(newest.0, Ordering::Release);
     }

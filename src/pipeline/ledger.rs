@@ -84,6 +84,10 @@ impl Ledger for StoreLedger {
         Box::pin(async move {
             let record = Arc::new(record);
             let mut answer = store.record(record.clone()).await;
+            if matches!(answer, Err(StoreError::Panicked(_) | StoreError::Failed(_))) {
+                // By itself, so that one at fault does not take others down.
+                answer = store.record_alone(record.clone()).await;
+            }
             loop {
                 match answer {
                     Ok(()) => return Ok(()),
@@ -91,7 +95,6 @@ impl Ledger for StoreLedger {
                     Err(error) => return Err(failed(&trouble, &error)),
                 }
                 tokio::time::sleep(OFFERED_EVERY).await;
-                // By itself, so that one at fault does not hold up the others.
                 answer = store.record_alone(record.clone()).await;
             }
         })

@@ -33,9 +33,9 @@ use crate::telemetry::metrics::Metrics;
 /// free the slots of lanes, wait behind it for the same writer.
 const BATCH_TAKES: Duration = Duration::from_millis(4);
 
-/// Messages taken at once, at least and at most: as many as [`BATCH_TAKES`] would be enough for, going by the last batch. A
-/// page view that nobody wants takes a quarter of what a conversion does.
-const ARRIVALS_PER_BATCH: RangeInclusive<usize> = 32..=500;
+/// Events after which a batch is closed, at least and at most: as many as [`BATCH_TAKES`] is enough for, going by the last
+/// batch. A page view that nobody wants takes a quarter of what a conversion does.
+const EVENTS_PER_BATCH: RangeInclusive<usize> = 32..=500;
 
 /// Arrivals that wait for admission. When it is full, AMQP is not read and HTTP answers 503.
 pub const ARRIVALS_WAITING: usize = 1024;
@@ -64,28 +64,19 @@ struct Waiting {
 impl House {
     /// Admits what arrives until every source is gone and everything has been settled.
     pub async fn admit_all(&self, mut arrivals: mpsc::Receiver<Arrival>) {
-        let mut at_once = *ARRIVALS_PER_BATCH.start();
-        let mut taken = Vec::with_capacity(*ARRIVALS_PER_BATCH.end());
-        // Takes what is there and waits for nothing more: while one batch is being committed, the next one gathers.
-        while arrivals.recv_many(&mut taken, at_once).await != 0 {
-            self.lanes.ease().await;
-            let started = Instant::now();
-            let count = u32::try_from(taken.len()).unwrap_or(u32::MAX);
-            let rules = self.rules.load_full();
-            let mut waiting = Vec::with_capacity(taken.len());
-            let mut batch = Vec::with_capacity(taken.len());
-            for arrival in taken.drain(..) {
-                waiting.push(Waiting {
-                    source: arrival.source,
-                    events: arrival.events.len(),
-                    receipt: arrival.receipt,
-                });
-                batch.extend(arrival.events.into_iter().map(|event| rules.candidate(event)));
+        let mut enough = *EVENTS_PER_BATCH.start();
+        let mut taken = Vec::with_capacity(*EVENTS_PER_BATCH.end());
+        // Takes what is there: while one batch is being committed, the next one gathers.
+        while arrivals.recv_many(&mut taken, enough).await != 0 {
+            let mut taken = taken.drain(..).peekable();
+            while taken.peek().is_some() {
+                self.lanes.ease().await;
+                let rules = self.rules.load_full();
+                let (waiting, batch) = gather(&rules, &mut taken, enough);
+                let (started, events) = (Instant::now(), batch.len());
+                self.admit(&rules, waiting, batch).await;
+                enough = enough_for(events, started.elapsed());
             }
-            self.admit(&rules, waiting, batch).await;
-            let each = (started.elapsed() / count).max(Duration::from_micros(1));
-            let enough = usize::try_from(BATCH_TAKES.as_micros() / each.as_micros()).unwrap_or(usize::MAX);
-            at_once = enough.clamp(*ARRIVALS_PER_BATCH.start(), *ARRIVALS_PER_BATCH.end());
         }
     }
 
@@ -203,6 +194,30 @@ impl House {
             }
         }
     }
+}
+
+/// A batch: arrivals with at least `enough` events, or all there are.
+fn gather(
+    rules: &Rules,
+    arrivals: &mut impl Iterator<Item = Arrival>,
+    enough: usize,
+) -> (Vec<Waiting>, Vec<Candidate>) {
+    let (mut waiting, mut batch) = (Vec::with_capacity(enough), Vec::with_capacity(enough));
+    for Arrival { source, events, receipt } in arrivals {
+        waiting.push(Waiting { source, events: events.len(), receipt });
+        batch.extend(events.into_iter().map(|event| rules.candidate(event)));
+        if enough <= batch.len() {
+            break;
+        }
+    }
+    (waiting, batch)
+}
+
+/// How many events [`BATCH_TAKES`] is enough for, where so many took so long.
+fn enough_for(events: usize, took: Duration) -> usize {
+    let events = u128::try_from(events).unwrap_or(u128::MAX);
+    let enough = BATCH_TAKES.as_micros().saturating_mul(events) / took.as_micros().max(1);
+    usize::try_from(enough).unwrap_or(usize::MAX).clamp(*EVENTS_PER_BATCH.start(), *EVENTS_PER_BATCH.end())
 }
 
 /// Events made ready and admitted one after the other, as if each had arrived alone: for `explain` and fixtures.

@@ -1,6 +1,6 @@
 //! Opening the embedded store: the lock, the tables, the writer and the readers, and what the last run left.
 //!
-//! Refuses: beginning a run; whoever opens the store to look at it changes nothing.
+//! Refuses: beginning a run; whoever opens the store to look at it changes nothing of what it says.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;

@@ -66,8 +66,10 @@ const MIGRATIONS: &[&str] = &["
     INSERT OR IGNORE INTO key SELECT hash, visitor, 0 FROM identifier;
     INSERT OR IGNORE INTO key SELECT hash, 0, until FROM claim;
     INSERT OR REPLACE INTO meta (key, value) SELECT 'book', '0 0 0 '
-        || (1 + max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM event_key), 0))) || ' '
-        || (1 + coalesce((SELECT max(id) FROM visitor), 0));
+        || (1 + max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM event_key), 0),
+                    coalesce((SELECT value - 1 FROM meta WHERE key = 'frontier'), 0),
+                    coalesce((SELECT max(block) * 64 + 63 FROM entry), 0))) || ' '
+        || (1 + max(coalesce((SELECT max(id) FROM visitor), 0), coalesce((SELECT max(visitor) FROM identifier), 0)));
     DROP TABLE event_key;
     DROP TABLE identifier;
     DROP TABLE claim;

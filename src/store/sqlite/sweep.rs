@@ -17,12 +17,17 @@ use crate::store::StoreError;
 /// Rows looked at by one step.
 const ROWS_PER_STEP: i64 = 1000;
 
+/// Young events in succession after which no older ones are looked for. One alone may be of a clock that was wrong.
+const YOUNG_IN_A_ROW: usize = 64;
+
 /// Where the sweep of each table stands; it walks each from its beginning to its end and starts anew.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Cursors {
     event: i64,
     key: Option<i64>,
     visitor: i64,
+    /// Which of them have come to their end in this round.
+    done: [bool; 3],
 }
 
 /// What may go.
@@ -39,10 +44,18 @@ pub(super) struct Limits {
 
 /// One bounded step. True where there is more to do at once.
 pub(super) fn step(tx: &mut Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, StoreError> {
-    let more_events = events(tx, limits, cursors)?;
-    let more_keys = keys(tx, limits, cursors)?;
-    let more_visitors = forget_clicks(tx, limits, cursors)?;
-    Ok(more_events || more_keys || more_visitors)
+    let [events_done, keys_done, visitors_done] = cursors.done;
+    // A round is over when each walk has come to its end once, however long the others are.
+    cursors.done = [
+        events_done || !events(tx, limits, cursors)?,
+        keys_done || !keys(tx, limits, cursors)?,
+        visitors_done || !forget_clicks(tx, limits, cursors)?,
+    ];
+    let is_over = cursors.done == [true; 3];
+    if is_over {
+        cursors.done = [false; 3];
+    }
+    Ok(!is_over)
 }
 
 /// Deletes the oldest events with their log, as far as all their deliveries are final.
@@ -55,20 +68,22 @@ fn events(tx: &Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Result<bool, St
     )?;
     let mut rows = oldest.query((cursors.event, limits.tried_below.0, ROWS_PER_STEP))?;
     let mut seqs: Vec<i64> = Vec::new();
-    let mut looked_at = 0;
-    let mut is_level = false;
-    while let Some(row) = rows.next()? {
-        if limits.log_before.ms() <= row.get(1)? {
-            is_level = true;
-            break;
-        }
+    let (mut looked_at, mut young) = (0, 0);
+    while let Some(row) = rows.next()?
+        && young < YOUNG_IN_A_ROW
+    {
         looked_at += 1;
         cursors.event = row.get(0)?;
+        if limits.log_before.ms() <= row.get(1)? {
+            young += 1;
+            continue;
+        }
+        young = 0;
         if !row.get::<_, bool>(2)? {
             seqs.push(cursors.event);
         }
     }
-    let more = !is_level && looked_at == ROWS_PER_STEP;
+    let more = young < YOUNG_IN_A_ROW && looked_at == ROWS_PER_STEP;
     if !more {
         cursors.event = 0;
     }

@@ -30,8 +30,8 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// When nothing has been asked for so long, the moment is used to move recent changes to their tables.
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 
-/// How long outcomes alone wait for company: a commit costs about as much as ten events, however few are in it, and nobody
-/// but the slots that they free waits for outcomes. Where there is an event, it is committed at once and they with it.
+/// How long outcomes alone, and starts of attempts, wait for company: a commit costs about as much as ten events, however few
+/// are in it, and nobody but a slot waits for them. Where there is an event, it is committed at once and they with it.
 const COMPANY_WITHIN: Duration = Duration::from_millis(1);
 
 /// What the writer keeps between transactions. Restored when one is rolled back.
@@ -206,6 +206,14 @@ pub(super) struct Writer {
     pub syncer: Option<SyncSender<Committed>>,
 }
 
+impl Drop for Writer {
+    /// However the writer ends, nobody waits for it in vain.
+    fn drop(&mut self) {
+        let gone = StoreError::Fatal("the store's writer has ended".to_owned());
+        Box::new(RecordAll::of(self.outbox.clone())).finish(Err(gone));
+    }
+}
+
 impl Writer {
     /// Works until every sender is gone.
     pub(super) fn work(mut self, tasks: &Receiver<Box<dyn Task>>) {
@@ -221,9 +229,12 @@ impl Writer {
                 Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
             };
             let mut group = self.gather(first, tasks);
-            // Outcomes last, so that those which come while an event is being decided are committed with it.
+            // Outcomes first, as they came, and last, so that those which come while an event is decided are committed with it.
             group.retain(|task| !task.is_outcomes());
-            if !group.is_empty() || !self.outbox.is_empty() {
+            if !self.outbox.is_empty() {
+                group.insert(0, Box::new(RecordAll::of(self.outbox.clone())));
+            }
+            if !group.is_empty() {
                 group.push(Box::new(RecordAll::of(self.outbox.clone())));
             }
             self.commit_all(group);
@@ -256,12 +267,6 @@ impl Writer {
     /// All in one commit; if that fails, each alone, so that one at fault takes no other down.
     fn commit_all(&mut self, mut group: Vec<Box<dyn Task>>) {
         if group.is_empty() {
-            return;
-        }
-        if let Some(why) = self.broken.get() {
-            for task in group {
-                task.finish(Err(StoreError::Fatal(why.clone())));
-            }
             return;
         }
         let started = Instant::now();
@@ -300,6 +305,9 @@ impl Writer {
     }
 
     fn commit(&mut self, group: &mut [Box<dyn Task>]) -> Result<(), StoreError> {
+        if let Some(why) = self.broken.get() {
+            return Err(StoreError::Fatal(why.clone()));
+        }
         let counters = self.counters;
         let result = catch_unwind(AssertUnwindSafe(|| self.attempt(group)))
             .unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))));
