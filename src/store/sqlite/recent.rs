@@ -19,9 +19,6 @@ use crate::model::ids::VisitorId;
 use crate::model::visitor::Visitor;
 use crate::store::{StoreError, rows};
 
-// A visitor that came once is kept as its row alone: what it is made of is freed at once, while it is warm, and needs a
-// third of the room.
-
 /// Changes after which those gathered are moved to their tables: some thousand events, so that a page takes several, and
 /// few enough to be read back at once and held twice in some ten megabytes.
 const MOVED_FROM: usize = 20_000;
@@ -57,7 +54,8 @@ pub(super) enum Person {
         seen: i64,
         here_before: bool,
     },
-    /// As it was committed: its row, and itself where it may be asked for soon.
+    /// As it was committed: its row, and itself where it may be asked for soon. Of who came once the row is enough: what a
+    /// visitor is made of takes three times the room, and is freed while it is warm.
     Kept {
         row: VisitorRow,
         visitor: Option<Arc<Visitor>>,
