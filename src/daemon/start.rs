@@ -167,7 +167,10 @@ async fn make_lanes(
     let mut all: BTreeSet<ConnectorName> = config.connectors.iter().map(|c| c.name.clone()).collect();
     all.extend(left.frontiers.keys().cloned());
     all.extend(store.found().backlog.keys().map(|name| ConnectorName::from(name.as_str())));
-    for connector in &all {
+    lanes.begin(left.all);
+    // A lane that has nothing pending has nothing to look for, and a thousand that look keep the store from its work.
+    let pending = |name: &ConnectorName| store.found().backlog.get(&**name).is_some_and(|backlog| backlog.pending != 0);
+    for connector in all.iter().filter(|name| pending(name)) {
         lanes.resume(connector, left.frontiers.get(connector).copied().unwrap_or(left.all));
     }
     Ok(lanes)

@@ -134,10 +134,16 @@ impl Lanes {
         }
     }
 
+    /// At start: first attempts of events before `from` have all been made, but for those of lanes that are told to
+    /// [resume](Self::resume).
+    pub fn begin(&self, from: Seq) {
+        self.newest.fetch_max(from.0 - 1, Ordering::Release);
+    }
+
     /// At start: first attempts of events from `from` on may lack an entry. For a connector that is not configured too, so
     /// that what is parked of it is not forgotten.
     pub fn resume(&self, connector: &ConnectorName, from: Seq) {
-        self.newest.fetch_max(from.0 - 1, Ordering::Release);
+        self.begin(from);
         self.lane(connector).resume(from);
     }
 

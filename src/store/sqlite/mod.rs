@@ -197,7 +197,8 @@ impl Store {
         limit: usize,
     ) -> Result<(Vec<Job>, Seq), StoreError> {
         let tag = self.inner.tag;
-        self.read_durable(move |sql| resume::untried(sql, tag, &connector, from, limit)).await
+        let found = self.read(move |sql| resume::untried(sql, tag, &connector, from, limit)).await?;
+        if found.0.is_empty() { Ok(found) } else { self.on_disk(found).await }
     }
 
     /// Puts first attempts of `connector` that were never made on record as pending, of events from `from` on: all but
@@ -226,7 +227,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Job>, StoreError> {
         let tag = self.inner.tag;
-        self.read_durable(move |sql| resume::due(sql, tag, &connector, after, limit)).await
+        let found = self.read(move |sql| resume::due(sql, tag, &connector, after, limit)).await?;
+        if found.is_empty() { Ok(found) } else { self.on_disk(found).await }
     }
 
     /// Attempts that a crash cut off; only known where their start was recorded.
@@ -481,15 +483,10 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(writer_gone()))
     }
 
-    /// As [`Self::read`], for what is acted on: a reader sees a commit before the disk has it, so the answer waits for the disk.
-    async fn read_durable<T, R>(&self, question: R) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        R: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
-    {
-        let answer = self.read(question).await?;
+    /// A reader sees a commit before the disk has it. What is acted on must wait for the disk.
+    async fn on_disk<T>(&self, found: T) -> Result<T, StoreError> {
         self.write(|_| Ok(())).await?;
-        Ok(answer)
+        Ok(found)
     }
 
     async fn read<T, R>(&self, question: R) -> Result<T, StoreError>
