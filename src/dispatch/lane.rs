@@ -30,6 +30,16 @@ use crate::model::time::Time;
 /// First attempts that a lane should have room for: a batch of admission.
 const ROOM: usize = 128;
 
+/// Whether a lane has [`ROOM`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Enough,
+    /// It would soon fall behind, and is worth waiting for.
+    Short,
+    /// It is behind already, or too slow to be waited for.
+    OfNoUse,
+}
+
 /// How long admission waits for each place that is short: for a lane that sends 2,500 a second, at most 50 ms. A slower one
 /// falls behind instead, so that it never sets the pace of others.
 const ROOM_WITHIN: Duration = Duration::from_micros(400);
@@ -163,13 +173,19 @@ impl Lane {
         }
     }
 
-    /// Whether it would soon fall behind, and is worth waiting for.
-    pub(crate) fn is_crowded(&self) -> bool {
+    /// Whether it could take another batch.
+    pub(crate) fn room(&self) -> Room {
         let mut state = self.lock();
         let is_crowded = state.feed.is_crowded(ROOM);
         // Once it had room by itself, it may be as quick as any.
         state.is_slow &= is_crowded;
-        is_crowded && !state.is_slow
+        if state.is_slow || state.feed.is_behind() {
+            Room::OfNoUse
+        } else if is_crowded {
+            Room::Short
+        } else {
+            Room::Enough
+        }
     }
 
     /// Answers when there is [`ROOM`] for first attempts, or the lane is behind and needs none; or when a lane worth waiting

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::attempt::Setup;
 use super::budget::Budget;
 use super::client::{ClientFailed, Clients};
-use super::lane::Lane;
+use super::lane::{Lane, Room};
 use super::parking::Parking;
 use super::{Frontiers, LaneState, Ledger, Watch, clock};
 use crate::config::Config;
@@ -28,8 +28,8 @@ pub struct Lanes {
     /// The newest event whose deliveries have all been offered.
     newest: AtomicI64,
     order: tokio::sync::Mutex<()>,
-    /// The lanes of the last offer, if it left all of them without room.
-    crowded: Mutex<Vec<Arc<Lane>>>,
+    /// Lanes that the last offer left short of room, if it left none with enough.
+    short: Mutex<Vec<Arc<Lane>>>,
 }
 
 /// Lanes of one offer that are looked at; where there are more, one of them can surely go on.
@@ -46,7 +46,7 @@ impl Lanes {
             lanes: RwLock::default(),
             newest: AtomicI64::new(0),
             order: tokio::sync::Mutex::default(),
-            crowded: Mutex::default(),
+            short: Mutex::default(),
         }
     }
 
@@ -92,8 +92,8 @@ impl Lanes {
     /// Gives lanes that the last offer filled a moment to make room. What finds none is read back from the store, which costs
     /// more than waiting does. Nobody waits where another lane could go on, nor for a lane that is slow.
     pub async fn ease(&self) {
-        let crowded = std::mem::take(&mut *self.crowded.lock().unwrap_or_else(PoisonError::into_inner));
-        futures_util::future::join_all(crowded.iter().map(|lane| lane.eased())).await;
+        let short = std::mem::take(&mut *self.short.lock().unwrap_or_else(PoisonError::into_inner));
+        futures_util::future::join_all(short.iter().map(|lane| lane.eased())).await;
     }
 
     /// Deliveries just committed, in order of admission, by whoever has the [`turn`](Self::turn). Never blocks.
@@ -120,8 +120,11 @@ impl Lanes {
             // Decided just before its connector was removed, or switched off.
             self.lane(&job.delivery.connector.clone()).offer(job);
         }
-        let all_crowded = fed.len() <= EASED_TOGETHER && strangers_are_none && fed.iter().all(|lane| lane.is_crowded());
-        *self.crowded.lock().unwrap_or_else(PoisonError::into_inner) = if all_crowded { fed } else { Vec::new() };
+        let rooms: Vec<Room> = fed.iter().map(|lane| lane.room()).collect();
+        if strangers_are_none && fed.len() <= EASED_TOGETHER && !rooms.contains(&Room::Enough) {
+            let short = fed.into_iter().zip(rooms).filter(|(_, room)| *room == Room::Short).map(|(lane, _)| lane);
+            *self.short.lock().unwrap_or_else(PoisonError::into_inner) = short.collect();
+        }
         // Only now: until here, a frontier between the two must not pass what a lane has not got yet.
         self.newest.fetch_max(newest.0, Ordering::Release);
     }
