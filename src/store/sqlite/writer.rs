@@ -1,7 +1,7 @@
 //! The one thread that writes: takes whatever has been asked for, does it in one transaction, commits, and hands it on to be
 //! made durable.
 //!
-//! Refuses: retrying a commit whose fate is unknown, and answering; the syncer does, once the commit is on the disk.
+//! Refuses: retrying a commit whose fate is unknown, and calling one done; the syncer does, once it is on the disk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
