@@ -86,7 +86,7 @@ fn clicks(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for visitor in &visitors {
         let remember = |mut visitor| {
-            let change = sample.rules.remember(&mut visitor, &next.event, next.clicks.clone());
+            let change = sample.rules.remember(&mut visitor, &next);
             // Given back, so that taking it apart is not measured.
             (change, visitor)
         };

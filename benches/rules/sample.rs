@@ -169,7 +169,7 @@ impl Sample {
         let mut visitor = Visitor::new(VisitorId(1), "bench-key".into());
         for n in 0..clicks {
             let candidate = self.rules.candidate(self.landing(2 + clicks - 1 - n));
-            self.rules.remember(&mut visitor, &candidate.event, candidate.clicks);
+            self.rules.remember(&mut visitor, &candidate);
         }
         assert_eq!(visitor.clicks.len(), clicks);
         visitor
@@ -179,7 +179,7 @@ impl Sample {
     pub fn plan(&self, candidate: &Candidate) -> Option<(Facts, Vec<Planned>)> {
         let event = &candidate.event;
         let mut visitor = Visitor::new(VisitorId(1), event.container.clone());
-        self.rules.remember(&mut visitor, event, candidate.clicks.clone());
+        self.rules.remember(&mut visitor, candidate);
         if !self.rules.wants(event) {
             return None;
         }

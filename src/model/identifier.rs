@@ -13,6 +13,8 @@ pub enum IdentifierKind {
     ClientId,
     /// A unique click ID value; the identifier's value is `param=value`.
     Click,
+    /// No identifier at all: the only visitor about at that time (`match.by_time`).
+    Time,
 }
 
 impl IdentifierKind {
@@ -26,13 +28,28 @@ impl IdentifierKind {
             Self::Phone => "phone",
             Self::ClientId => "client_id",
             Self::Click => "click_id",
+            Self::Time => "time",
+        }
+    }
+
+    /// How sure it is that what joined by this is one person: `high`, or `low`.
+    pub fn confidence(self) -> &'static str {
+        match self {
+            Self::SessionId
+            | Self::PriorityExternalId
+            | Self::ExternalId
+            | Self::Email
+            | Self::Phone
+            | Self::ClientId
+            | Self::Click => "high",
+            Self::Time => "low",
         }
     }
 
     /// The kind whose [`word`](Self::word) this is.
     pub fn from_word(word: &str) -> Option<Self> {
-        use IdentifierKind::{Click, ClientId, Email, ExternalId, Phone, PriorityExternalId, SessionId};
-        [SessionId, PriorityExternalId, ExternalId, Email, Phone, ClientId, Click]
+        use IdentifierKind::{Click, ClientId, Email, ExternalId, Phone, PriorityExternalId, SessionId, Time};
+        [SessionId, PriorityExternalId, ExternalId, Email, Phone, ClientId, Click, Time]
             .into_iter()
             .find(|k| k.word() == word)
     }

@@ -170,7 +170,7 @@ variables! {
     Language "LANGUAGE" Visitor Plain "browser language";
     Ip "IP" Visitor Contact "the visitor's address";
     UserAgent "USER_AGENT" Visitor Plain "the visitor's browser";
-    MatchType "MATCH_TYPE" Visitor Plain "what joined the event to a known visitor: session_id, email, …; empty for a new one";
+    MatchType "MATCH_TYPE" Visitor Plain "what joined the event to a known visitor: session_id, email, …, time; empty for a new one";
     ConsentAds "CONSENT_ADS" Visitor Plain "`true` or `false` as the visitor said, empty where nothing was said";
     ConsentAnalytics "CONSENT_ANALYTICS" Visitor Plain "`true` or `false` as the visitor said, empty where nothing was said";
     ConnectorName "CONNECTOR_NAME" Connector Plain "the connector's name";

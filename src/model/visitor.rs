@@ -28,6 +28,16 @@ pub struct Session {
     pub forced: bool,
 }
 
+/// The session and client ids that one identifier has come with. Hashes, since only their number is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    pub identifier: u32,
+    /// Sorted, each once; empty when the identifier is shared.
+    pub with: Vec<u32>,
+    /// It has come with too many to be one person's.
+    pub is_shared: bool,
+}
+
 /// When each flag of a visitor's consent was last spoken of; `None` where it never was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConsentTimes {
@@ -51,6 +61,8 @@ pub struct Visitor {
     /// several times for one session, since a session forced later may part them; which of them are one click is
     /// for `rules::remember::Clicks` to say.
     pub clicks: Vec<Click>,
+    /// Sorted by identifier.
+    pub sharings: Vec<Sharing>,
 }
 
 impl Visitor {
@@ -64,6 +76,7 @@ impl Visitor {
             consent_at: ConsentTimes::default(),
             sessions: Vec::new(),
             clicks: Vec::new(),
+            sharings: Vec::new(),
         }
     }
 

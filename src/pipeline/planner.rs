@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::model::click::Click;
@@ -17,14 +18,14 @@ use crate::model::ids::{ConnectorName, DeliveryId, StoreTag, VisitorId};
 use crate::model::time::Time;
 use crate::model::visitor::Visitor;
 use crate::rules::decide::{DecidedAttribution, Input, Verdict, consent, decide, is_triggered};
-use crate::rules::identify::{self, Joined};
+use crate::rules::identify::{self, Joined, sharing};
 use crate::rules::remember::{self, Capture, Clicks};
 use crate::rules::variables::{RenderContext, lookup};
 use crate::rules::{condition, render};
 use crate::store::{Candidate, Case, Change, Planned, PlannedVerdict, Planner, Whose};
 
 /// How long a conversion that waits for a connector which is switched off is left alone before it is looked at again.
-const PARKED_LOOK: std::time::Duration = std::time::Duration::from_secs(60);
+const PARKED_LOOK: Duration = Duration::from_secs(60);
 
 /// The rules under one configuration.
 pub struct Rules {
@@ -256,21 +257,40 @@ impl Planner for Rules {
         &self,
         event: &Event,
         hits: &[(&Identifier, Option<VisitorId>)],
-        priority: &dyn Fn(VisitorId) -> Option<String>,
+        visitor: &dyn Fn(VisitorId) -> Option<Arc<Visitor>>,
     ) -> Whose {
-        match identify::join(hits, priority, event.texts.of(Field::PriorityExternalId)) {
+        let priority = |id| visitor(id)?.fact(Field::PriorityExternalId).map(|fact| fact.value.to_string());
+        let leads = |identifier: &Identifier, id| !visitor(id).is_some_and(|v| sharing::is_shared(&v, identifier));
+        let hits: Vec<_> = hits.iter().map(|(i, hit)| (*i, hit.filter(|id| leads(i, *id)))).collect();
+        match identify::join(&hits, &priority, event.texts.of(Field::PriorityExternalId)) {
             Joined::Nobody => Whose::Nobody,
             Joined::Visitor { id, by, merge } => Whose::Visitor { id, by, merge },
         }
     }
 
-    fn remember(&self, visitor: &mut Visitor, event: &Event, clicks: Vec<Click>) -> Change {
+    fn by_time(&self, candidate: &Candidate) -> Option<Duration> {
+        let within = self.config.matching.by_time?;
+        identify::is_anonymous(&candidate.event, &candidate.identifiers).then_some(within)
+    }
+
+    fn joins_by_time(&self) -> bool {
+        self.config.matching.by_time.is_some()
+    }
+
+    fn remember(&self, visitor: &mut Visitor, candidate: &Candidate) -> Change {
+        let Candidate { event, identifiers, clicks } = candidate;
         let unique = |param: &str| self.is_unique(param);
-        let learned = remember::remember(visitor, event, clicks, &unique, self.config.session_timeout);
-        Change { gained_click: learned.gained_click, changed: learned.changed, stretched_only: learned.stretched_only }
+        let learned = remember::remember(visitor, event, clicks.clone(), &unique, self.config.session_timeout);
+        let shared = sharing::note(visitor, identifiers, self.config.matching.sessions_max);
+        Change {
+            gained_click: learned.gained_click,
+            changed: learned.changed || shared,
+            stretched_only: learned.stretched_only && !shared,
+        }
     }
 
     fn merge(&self, into: &mut Visitor, from: Visitor) -> bool {
+        sharing::unite(&mut into.sharings, &from.sharings, self.config.matching.sessions_max);
         remember::merge(into, from, &|param| self.is_unique(param), self.config.session_timeout)
     }
 
@@ -322,13 +342,13 @@ impl Planner for OnDemand {
         &self,
         _: &Event,
         _: &[(&Identifier, Option<VisitorId>)],
-        _: &dyn Fn(VisitorId) -> Option<String>,
+        _: &dyn Fn(VisitorId) -> Option<Arc<Visitor>>,
     ) -> Whose {
         Whose::Nobody
     }
 
-    fn remember(&self, visitor: &mut Visitor, event: &Event, clicks: Vec<Click>) -> Change {
-        self.rules.remember(visitor, event, clicks)
+    fn remember(&self, visitor: &mut Visitor, candidate: &Candidate) -> Change {
+        self.rules.remember(visitor, candidate)
     }
 
     fn merge(&self, _: &mut Visitor, _: Visitor) -> bool {

@@ -13,6 +13,7 @@ use crate::model::field::Field;
 use crate::model::identifier::{Identifier, IdentifierKind};
 use crate::model::ids::VisitorId;
 
+pub mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -53,6 +54,18 @@ pub fn identifiers(
         }
     }
     found.list
+}
+
+/// Whether an event says nothing at all of who it comes from, not even what is ignored or can't be read: only then may the
+/// time join it to somebody.
+pub fn is_anonymous(event: &Event, identifiers: &[Identifier]) -> bool {
+    use Field::{ClientId, Email, ExternalId, PhoneNumber, PriorityExternalId, SessionId};
+    identifiers.is_empty()
+        && event.email_variants.is_empty()
+        && event.phone_variants.is_empty()
+        && [SessionId, PriorityExternalId, ExternalId, Email, PhoneNumber, ClientId]
+            .into_iter()
+            .all(|field| event.texts.of(field).is_none())
 }
 
 fn variants(list: &[Box<str>]) -> impl Iterator<Item = &str> {

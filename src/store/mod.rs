@@ -107,15 +107,23 @@ pub struct Case<'a> {
 /// The rules and the configuration of the moment, as the store may call them. Pure, and quick: the store's only writer
 /// waits for it.
 pub trait Planner: Send + Sync {
-    /// Whom the event belongs to, given which of its identifiers are known. `priority` gives a visitor's own
-    /// `priorityExternalId`.
+    /// Whom the event belongs to, given which of its identifiers are known. `visitor` gives what is known of one.
     fn whose(
         &self,
         event: &Event,
         hits: &[(&Identifier, Option<VisitorId>)],
-        priority: &dyn Fn(VisitorId) -> Option<String>,
+        visitor: &dyn Fn(VisitorId) -> Option<Arc<Visitor>>,
     ) -> Whose;
-    fn remember(&self, visitor: &mut Visitor, event: &Event, clicks: Vec<Click>) -> Change;
+    /// How long before it the only visitor who had an event is the one of this event, which has no identifier. `None`: time
+    /// joins it to nobody.
+    fn by_time(&self, _: &Candidate) -> Option<Duration> {
+        None
+    }
+    /// Whether any event may be joined by time, so that it must be kept who was about.
+    fn joins_by_time(&self) -> bool {
+        false
+    }
+    fn remember(&self, visitor: &mut Visitor, candidate: &Candidate) -> Change;
     /// Everything of `from` becomes `into`'s; true where that gives `into` a click.
     fn merge(&self, into: &mut Visitor, from: Visitor) -> bool;
     fn known(&self, visitor: &Visitor, event: &Event) -> Known;

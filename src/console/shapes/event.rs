@@ -36,6 +36,8 @@ pub struct FactsShown {
     pub visitor: i64,
     /// The identifier that joined it to a visitor already known.
     pub matched_by: Option<&'static str>,
+    /// How sure that is: `high`, or `low` where it was joined by time alone.
+    pub match_confidence: Option<&'static str>,
     /// What the visitor was known by beyond the event itself.
     pub known: Box<RawValue>,
     pub clicks: Vec<ClickShown>,
@@ -69,6 +71,7 @@ impl From<&Facts> for FactsShown {
             event: raw(&event(&facts.event)),
             visitor: facts.visitor.0,
             matched_by: facts.matched_by.map(|kind| kind.word()),
+            match_confidence: facts.matched_by.map(|kind| kind.confidence()),
             known: raw(&known(&facts.known)),
             clicks: facts.clicks.iter().map(ClickShown::from).collect(),
         }

@@ -11,7 +11,7 @@ use super::{RowError, decode, encode};
 use crate::model::field::Field;
 use crate::model::ids::VisitorId;
 use crate::model::time::Time;
-use crate::model::visitor::{ConsentTimes, Fact, Session, Visitor};
+use crate::model::visitor::{ConsentTimes, Fact, Session, Sharing, Visitor};
 
 type SessionRow<'a> = (i64, i64, bool, Option<(i64, Cow<'a, str>)>);
 
@@ -32,6 +32,9 @@ struct VisitorRow<'a> {
     sessions: Vec<SessionRow<'a>>,
     #[serde(rename = "w", borrow)]
     clicks: ClicksRow<'a>,
+    /// Identifier and what it came with; nothing of one that is shared.
+    #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
+    sharings: Vec<(u32, Cow<'a, [u32]>)>,
 }
 
 /// Bytes of most visitors.
@@ -52,6 +55,7 @@ pub fn write_visitor(visitor: &Visitor) -> String {
         consent_at: (at != ConsentTimes::default()).then(|| (at.ads.map(Time::ms), at.analytics.map(Time::ms))),
         sessions: sessions.collect(),
         clicks: ClicksRow::of(&visitor.clicks),
+        sharings: visitor.sharings.iter().map(|s| (s.identifier, Cow::Borrowed(&*s.with))).collect(),
     };
     encode(&row, VISITOR_USUAL)
 }
@@ -87,5 +91,10 @@ pub fn read_visitor(id: VisitorId, text: &str) -> Result<Visitor, RowError> {
         }),
         sessions: sessions.collect(),
         clicks: row.clicks.clicks()?,
+        sharings: row
+            .sharings
+            .into_iter()
+            .map(|(identifier, with)| Sharing { identifier, is_shared: with.is_empty(), with: with.into_owned() })
+            .collect(),
     })
 }

@@ -4,6 +4,7 @@
 //! planner's; here it is only looked up and written down.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -14,7 +15,6 @@ use super::{visitors, wake};
 use crate::model::delivery::{Delivery, Reason, Sending, State};
 use crate::model::event::{Event, EventId};
 use crate::model::facts::Facts;
-use crate::model::field::Field;
 use crate::model::identifier::{Identifier, IdentifierKind};
 use crate::model::ids::{ConnectorName, DeliveryId, Seq, VisitorId};
 use crate::model::record::Job;
@@ -72,10 +72,13 @@ impl Admit {
         let duplicate = if self.planner.happened() { !self.claim_key(tx, event)? } else { self.note_tried(tx, event) };
         let mut admitted = Admitted { is_track: event.name.is_some(), duplicate, ..Admitted::default() };
         tx.seen.note(&event.container, event.name.as_deref().unwrap_or_default(), self.now);
-        let mut owner = self.owner(tx, event, &candidate.identifiers)?;
-        let change = self.planner.remember(Arc::make_mut(&mut owner.visitor), event, candidate.clicks.clone());
+        let mut owner = self.owner(tx, candidate)?;
+        let change = self.planner.remember(Arc::make_mut(&mut owner.visitor), candidate);
         if change.gained_click {
             admitted.clicks_gained = u32::try_from(candidate.clicks.len()).unwrap_or(u32::MAX);
+        }
+        if self.planner.joins_by_time() {
+            tx.lately.note(&event.container, event.time, owner.visitor.id);
         }
         for hash in &owner.unknown {
             visitors::attach(tx, *hash, owner.visitor.id);
@@ -126,28 +129,22 @@ impl Admit {
         Ok(!is_known)
     }
 
-    fn owner(&self, tx: &mut Tx<'_>, event: &Event, identifiers: &[Identifier]) -> Result<Owner, StoreError> {
-        let mut hits = Vec::with_capacity(identifiers.len());
+    fn owner(&self, tx: &mut Tx<'_>, candidate: &Candidate) -> Result<Owner, StoreError> {
+        let event = &candidate.event;
+        let mut hits = Vec::with_capacity(candidate.identifiers.len());
         let mut unknown = Vec::new();
-        for identifier in identifiers {
+        for identifier in &candidate.identifiers {
             let (hash, visitor) = visitors::lookup(tx, &event.container, identifier)?;
             if visitor.is_none() {
                 unknown.push(hash);
             }
             hits.push((identifier, visitor));
         }
-        let failure: RefCell<Option<StoreError>> = RefCell::new(None);
-        let priority = |id: VisitorId| match visitors::load(tx, id) {
-            Ok(visitor) => visitor.fact(Field::PriorityExternalId).map(|fact| fact.value.to_string()),
-            Err(error) => {
-                failure.replace(Some(error));
-                None
-            }
+        let mut loaded = Vec::new();
+        let whose = match self.only_one_about(tx, candidate)? {
+            Some(id) => Whose::Visitor { id, by: IdentifierKind::Time, merge: Vec::new() },
+            None => self.whose(tx, event, &hits, &mut loaded)?,
         };
-        let whose = self.planner.whose(event, &hits, &priority);
-        if let Some(error) = failure.into_inner() {
-            return Err(error);
-        }
         match whose {
             Whose::Nobody => {
                 let id = VisitorId(tx.counters.next_visitor);
@@ -156,12 +153,46 @@ impl Admit {
                 Ok(Owner { visitor, matched_by: None, unknown, is_new: true, gained_by_merge: false, merged: false })
             }
             Whose::Visitor { id, by, merge } => {
-                let mut visitor = visitors::load(tx, id)?;
+                let at = loaded.iter().position(|visitor: &Arc<Visitor>| visitor.id == id);
+                let mut visitor = at.map_or_else(|| visitors::load(tx, id), |at| Ok(loaded.swap_remove(at)))?;
+                drop(loaded);
                 let gained_by_merge = visitors::merge(tx, &*self.planner, &mut visitor, &merge, self.now.ms())?;
                 let merged = !merge.is_empty();
                 Ok(Owner { visitor, matched_by: Some(by), unknown, is_new: false, gained_by_merge, merged })
             }
         }
+    }
+
+    /// Asks the planner; `loaded` are the visitors it looked at, each once.
+    fn whose(
+        &self,
+        tx: &Tx<'_>,
+        event: &Event,
+        hits: &[(&Identifier, Option<VisitorId>)],
+        loaded: &mut Vec<Arc<Visitor>>,
+    ) -> Result<Whose, StoreError> {
+        let failure: RefCell<Option<StoreError>> = RefCell::new(None);
+        let loaded = RefCell::new(loaded);
+        let visitor = |id: VisitorId| {
+            let known = loaded.borrow().iter().find(|visitor| visitor.id == id).cloned();
+            known.or_else(|| {
+                let visitor = visitors::load(tx, id).map_err(|error| failure.replace(Some(error))).ok()?;
+                loaded.borrow_mut().push(visitor.clone());
+                Some(visitor)
+            })
+        };
+        let whose = self.planner.whose(event, hits, &visitor);
+        failure.into_inner().map_or(Ok(whose), Err)
+    }
+
+    /// The visitor to whom time joins an event without identifier.
+    fn only_one_about(&self, tx: &Tx<'_>, candidate: &Candidate) -> Result<Option<VisitorId>, StoreError> {
+        let Some(window) = self.planner.by_time(candidate) else { return Ok(None) };
+        let mut about = BTreeSet::new();
+        for visitor in tx.lately.about(&candidate.event.container, candidate.event.time, window) {
+            about.extend(visitors::survivor(tx, visitor)?);
+        }
+        Ok(if about.len() == 1 { about.pop_first() } else { None })
     }
 
     /// Decides for every connector whose trigger matches, and writes the event's row if there is anything to remember.

@@ -5,6 +5,7 @@
 
 mod admit;
 mod keys;
+mod lately;
 mod open;
 mod read;
 mod recent;

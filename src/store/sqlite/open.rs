@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::Semaphore;
 
 use super::keys::Keys;
+use super::lately::Lately;
 use super::recent::Recent;
 use super::record::Outbox;
 use super::writer::{Book, Counters, Pulse, Seen, Task, Writer};
@@ -106,6 +107,7 @@ impl Store {
         };
         let writer = Writer {
             recent: Recent::read(&sql)?,
+            lately: Lately::default(),
             outbox,
             sql,
             tag,

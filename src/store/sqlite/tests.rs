@@ -81,7 +81,7 @@ impl Planner for Sample {
         &self,
         _: &Event,
         hits: &[(&Identifier, Option<VisitorId>)],
-        _: &dyn Fn(VisitorId) -> Option<String>,
+        _: &dyn Fn(VisitorId) -> Option<Arc<Visitor>>,
     ) -> Whose {
         let mut known: Vec<_> = hits.iter().filter_map(|(i, v)| v.map(|v| (v, i.kind))).collect();
         known.sort();
@@ -94,9 +94,9 @@ impl Planner for Sample {
         }
     }
 
-    fn remember(&self, visitor: &mut Visitor, _: &Event, clicks: Vec<Click>) -> Change {
-        let gained_click = !clicks.is_empty();
-        visitor.clicks.extend(clicks);
+    fn remember(&self, visitor: &mut Visitor, candidate: &Candidate) -> Change {
+        let gained_click = !candidate.clicks.is_empty();
+        visitor.clicks.extend(candidate.clicks.iter().cloned());
         Change { gained_click, changed: gained_click, stretched_only: false }
     }
 

@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi};
 use tokio::sync::oneshot;
 
 use super::keys::Keys;
+use super::lately::Lately;
 use super::recent::Recent;
 use super::record::{Outbox, RecordAll};
 use super::syncer::{Broken, Committed};
@@ -81,6 +82,7 @@ pub(super) struct Tx<'a> {
     pub lines: BTreeMap<i64, String>,
     pub seen: &'a mut Seen,
     pub recent: &'a mut Recent,
+    pub lately: &'a mut Lately,
 }
 
 /// Events of neighbouring numbers that share rows of log entries.
@@ -198,6 +200,7 @@ pub(super) struct Writer {
     pub counters_written: Option<Counters>,
     pub seen: Seen,
     pub recent: Recent,
+    pub lately: Lately,
     pub outbox: Arc<Outbox>,
     pub seen_written: Instant,
     pub pulse: Arc<Pulse>,
@@ -315,10 +318,12 @@ impl Writer {
             Ok(()) => {
                 self.counters_written = Some(self.counters);
                 self.recent.committed(group.is_empty());
+                self.lately.committed();
             }
             Err(error) => {
                 self.counters = counters;
                 self.recent.rolled_back();
+                self.lately.rolled_back();
                 if let StoreError::Fatal(why) = error {
                     self.broken.get_or_init(|| why.clone());
                 } else if let Err(rollback) = self.roll_back() {
@@ -341,6 +346,7 @@ impl Writer {
             lines: BTreeMap::new(),
             seen: &mut self.seen,
             recent: &mut self.recent,
+            lately: &mut self.lately,
         };
         for task in group {
             task.run(&mut tx)?;
