@@ -18,6 +18,7 @@ mod broker_loss;
 mod crash;
 mod disk;
 mod isolation;
+mod order;
 mod samples;
 mod scenarios;
 mod shutdown;
