@@ -34,6 +34,7 @@ pub fn parse(text: &str) -> Result<Value, JsonError> {
 /// # Errors
 /// Malformed JSON, not an object, or a repeated key.
 pub fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError> {
+    starts_with(text, '{', "an object")?;
     let mut parser = serde_json::Deserializer::from_str(text);
     let found = parser.deserialize_map(Members).map_err(|e| JsonError(e.to_string()))?;
     parser.end().map_err(|e| JsonError(e.to_string()))?;
@@ -45,10 +46,16 @@ pub fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError> 
 /// # Errors
 /// Malformed JSON or not an array.
 pub fn elements(text: &str) -> Result<Vec<&RawValue>, JsonError> {
+    starts_with(text, '[', "a list")?;
     let mut parser = serde_json::Deserializer::from_str(text);
     let found = parser.deserialize_seq(Elements).map_err(|e| JsonError(e.to_string()))?;
     parser.end().map_err(|e| JsonError(e.to_string()))?;
     Ok(found)
+}
+
+/// The parser would quote what stands there instead.
+fn starts_with(text: &str, bracket: char, wanted: &str) -> Result<(), JsonError> {
+    if text.trim_start().starts_with(bracket) { Ok(()) } else { Err(JsonError(format!("it is not {wanted}"))) }
 }
 
 /// One unparsed value of at most `depth` further levels.
@@ -273,6 +280,10 @@ mod tests {
         );
         assert!(parse(r#"{"a":1,"a":2}"#).unwrap_err().to_string().contains("twice"));
         assert!(parse(&("[".repeat(40) + &"]".repeat(40))).unwrap_err().to_string().contains("deeper"));
+        for text in ["\"secret\"", "true", "7", "[\"secret\"]"] {
+            assert!(!members(text).unwrap_err().to_string().contains("secret"));
+        }
+        assert!(!elements("{\"secret\":1}").unwrap_err().to_string().contains("secret"));
         assert!(parse("[1,]").is_err());
         assert!(parse("{} x").is_err());
     }

@@ -131,6 +131,7 @@ fn container(f: &Fields<'_>, key: ContainerKey, name: Box<str>) -> Container {
         currency: f.parsed("currency", upper(3, "EUR")),
         rate: f.rate("rate"),
         secret: secret(f, "secret"),
+        stripe_secret: secret(&f.object_or_empty("stripe"), "secret"),
         batch_event: f.object_or_empty("batch").word("event"),
         conversion_event: f.object_or_empty("conversion").word("event").unwrap_or_default(),
     }

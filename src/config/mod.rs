@@ -81,6 +81,8 @@ pub struct Container {
     /// Events per second over HTTP; `None`: unlimited.
     pub rate: Option<f64>,
     pub secret: Option<SecretString>,
+    /// What Stripe signs with, where that is another.
+    pub stripe_secret: Option<SecretString>,
     pub batch_event: Option<Box<str>>,
     pub conversion_event: Box<str>,
 }

@@ -6,8 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
+use super::http::{Body, Content, Refusal, Request, Signatures};
+use super::reading::Context;
 use crate::config::{Admin, Config, Container, Egress, Ingest, Log, LogFormat, Matching, Retention, StoreChoice};
+use crate::model::event::Event;
+use crate::model::time::Time;
 
 /// `shop` has no default currency, `fi` has EUR.
 pub(super) fn containers() -> Vec<Container> {
@@ -20,6 +25,7 @@ pub(super) fn containers() -> Vec<Container> {
             currency: currency.map(Into::into),
             rate: None,
             secret: None,
+            stripe_secret: None,
             batch_event: None,
             conversion_event: "Conversion".into(),
         })
@@ -55,3 +61,38 @@ pub(super) fn config() -> Config {
 pub(super) fn shared(config: Config) -> Arc<ArcSwap<Config>> {
     Arc::new(ArcSwap::from_pointee(config))
 }
+
+/// A request without headers, as a dialect sees it.
+pub(super) fn request(path: &[&str], query: &str, kind: Body, body: &str) -> Request {
+    Request {
+        path: path.iter().map(|part| (*part).into()).collect(),
+        query: query.to_owned(),
+        body: Content { kind, bytes: Bytes::copy_from_slice(body.as_bytes()) },
+        idempotency_key: None,
+        signatures: Signatures::default(),
+    }
+}
+
+/// What a dialect makes of a request that comes at [`NOON`].
+pub(super) fn read_over_http(
+    read: fn(&Request, &Context<'_>) -> Result<Vec<Event>, Refusal>,
+    containers: &[Container],
+    path: &[&str],
+    query: &str,
+    kind: Body,
+    body: &str,
+) -> Result<Vec<Event>, Refusal> {
+    let context = Context {
+        containers,
+        container_header: None,
+        container_default: None,
+        message_id: None,
+        sent: None,
+        received: Time::from_ms(NOON),
+        redelivered: false,
+    };
+    read(&request(path, query, kind, body), &context)
+}
+
+/// 2026-01-10T12:00:00Z.
+pub(super) const NOON: i64 = 1_768_046_400_000;

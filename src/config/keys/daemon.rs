@@ -37,7 +37,8 @@ pub const CONTAINER: Table = Table {
         Key::new("country", Shape::Pattern("^[A-Z]{2}$"), "ISO 3166-1 alpha-2, for national phone numbers, like FI"),
         Key::new("currency", Shape::Pattern("^[A-Z]{3}$"), "ISO 4217, for values sent without one, like EUR"),
         Key::new("rate", Shape::Rate, "events over HTTP per unit of time, like 50/s; default: no limit"),
-        Key::new("secret", TEXT, "a secret that senders over HTTP must show besides the key; default: none"),
+        Key::new("secret", TEXT, "what senders over HTTP sign their requests with (`X-Signature`); default: none"),
+        Key::new("stripe", Shape::Object(&STRIPE), "for Stripe's events"),
         Key::new("batch", Shape::Object(&BATCH), "for the batch dialect"),
         Key::new("conversion", Shape::Object(&CONVERSION), "for the conversion dialect"),
     ],
@@ -46,6 +47,12 @@ pub const CONTAINER: Table = Table {
         "`browser` (pixels) is not available in this version: take it out, or keep it in a comment",
     )],
 };
+
+pub const STRIPE: Table = Table::of(&[Key::new(
+    "secret",
+    TEXT,
+    "the signing secret of Stripe's endpoint (`whsec_…`); default: the container's `secret`",
+)]);
 
 pub const BATCH: Table =
     Table::of(&[Key::new("event", TEXT, "the name of events that have none; default: such events are refused")]);

@@ -2,17 +2,13 @@
 //!
 //! Refuses: anything else, and half of an array: with one bad element nothing of it is admitted.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 
+use super::FieldIn;
 use crate::ingest::MESSAGE_MAX;
 use crate::ingest::reading::{Context, Input, Place, Reason, Refused, read_event};
 use crate::json::{self, DEPTH_MAX};
 use crate::model::event::Event;
-
-/// One field as a sender named it.
-pub(crate) type FieldIn<'a> = (Cow<'a, str>, Input<'a>);
 
 /// The events of one message, at least one.
 ///
@@ -36,7 +32,7 @@ pub(crate) fn read_over(under: &[FieldIn<'_>], bytes: &[u8], context: &Context<'
             if elements.is_empty() {
                 return Err(malformed("is an empty array; send at least one event".to_owned()));
             }
-            read_elements(under, &elements, context)
+            each(&elements, |index, element| read_object(under, element.get(), Some(index), context))
         }
         _ => Err(malformed("is neither a JSON object nor an array of them".to_owned())),
     }
@@ -51,12 +47,16 @@ fn first_byte(text: &str) -> Option<u8> {
     text.as_bytes().trim_ascii_start().first().copied()
 }
 
-fn read_elements(under: &[FieldIn<'_>], elements: &[&RawValue], context: &Context<'_>) -> Result<Vec<Event>, Refused> {
+/// One event of each element. With one bad element nothing is kept, and every bad one is named.
+pub(super) fn each(
+    elements: &[&RawValue],
+    read: impl Fn(usize, &RawValue) -> Result<Event, Refused>,
+) -> Result<Vec<Event>, Refused> {
     let mut events = Vec::with_capacity(elements.len());
     let mut refused: Option<Refused> = None;
     for (index, element) in elements.iter().enumerate() {
         let read = if element.get().starts_with('{') {
-            read_object(under, element.get(), Some(index), context)
+            read(index, element)
         } else {
             Err(Refused::new(Reason::Malformed, "", "is no object; send an array of objects"))
         };
@@ -71,10 +71,7 @@ fn read_elements(under: &[FieldIn<'_>], elements: &[&RawValue], context: &Contex
             }
         }
     }
-    match refused {
-        Some(refused) => Err(refused),
-        None => Ok(events),
-    }
+    refused.map_or(Ok(events), Err)
 }
 
 fn read_object(

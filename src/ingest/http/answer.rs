@@ -18,6 +18,8 @@ use crate::json;
 pub enum Refusal {
     /// Its events are at fault: 400, or 403 where the container's key is.
     Problems(Refused),
+    /// 403: the container's secret asks for a signature.
+    Unsigned { field: String, problem: &'static str },
     /// 404.
     NotFound,
     /// 405: one of these would do.
@@ -73,6 +75,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
             respond(StatusCode::FORBIDDEN, problems(&of_key))
         }
         Refusal::Problems(refused) => respond(StatusCode::BAD_REQUEST, problems(&refused.problems)),
+        Refusal::Unsigned { field, problem } => respond(StatusCode::FORBIDDEN, one(field, problem)),
         Refusal::NotFound => respond(StatusCode::NOT_FOUND, one("", "there is nothing at this path")),
         Refusal::Method(methods) => {
             let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");

@@ -9,6 +9,7 @@ mod answer;
 mod rates;
 mod request;
 mod serve;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -17,9 +18,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::State;
-use axum::response::Response;
-use axum::routing::any;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, State};
+use axum::routing::{MethodRouter, any};
 use http::{Method, StatusCode};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
@@ -28,11 +29,14 @@ pub use answer::Refusal;
 pub(crate) use request::pairs;
 pub use request::{Body, Content, Request};
 pub use serve::{CONNECTIONS_MAX, serve};
+pub use signature::Signatures;
 
-use super::reading::{Context, Reason};
+use self::signature::Scheme;
+use super::reading::{Context, Reason, Refused};
 use super::{Arrival, Counts, Receipt, Settled, dialects, now};
 use crate::config::Config;
 use crate::model::event::Event;
+use crate::model::ids::ContainerKey;
 
 /// How long a caller waits for its event to be durable. A batch commits within milliseconds; beyond this the store is in
 /// trouble, and the caller should come again (the same event id then makes the repeat harmless).
@@ -57,15 +61,26 @@ struct Dialect {
     source: &'static str,
     methods: &'static [Method],
     success: StatusCode,
+    scheme: Scheme,
     read: fn(&Request, &Context<'_>) -> Result<Vec<Event>, Refusal>,
 }
 
+const GET_OR_POST: &[Method] = &[Method::GET, Method::POST];
+const POST: &[Method] = &[Method::POST];
+
 const HOOK: Dialect = Dialect {
     source: "hook",
-    methods: &[Method::GET, Method::POST],
+    methods: GET_OR_POST,
     success: StatusCode::OK,
+    scheme: Scheme::Plain,
     read: dialects::hook::read,
 };
+const STRIPE: Dialect =
+    Dialect { source: "stripe", methods: POST, scheme: Scheme::Stripe, read: dialects::stripe::read, ..HOOK };
+const COLLECT: Dialect = Dialect { source: "collect", read: dialects::collect::read, ..HOOK };
+const BATCH: Dialect =
+    Dialect { source: "batch", methods: POST, success: StatusCode::CREATED, read: dialects::batch::read, ..HOOK };
+const CONVERSION: Dialect = Dialect { source: "conversion", methods: POST, read: dialects::conversion::read, ..HOOK };
 
 #[derive(Debug)]
 struct Shared {
@@ -76,29 +91,47 @@ struct Shared {
 fn router(state: HttpState) -> Router {
     let shared = Arc::new(Shared { state, rates: rates::Rates::default() });
     Router::new()
-        .route("/collect/hook", any(|State(shared), request| answer(shared, HOOK, request)))
+        .route("/collect/hook", route(HOOK))
+        .route("/collect/{event_type}/{container_key}", route(COLLECT))
+        .route("/collect/{event_type}/{container_key}/{session_id}", route(COLLECT))
+        .route("/collector/webhook_event/{container_key}", route(BATCH))
+        .route("/conversion/{container_key}", route(CONVERSION))
         .fallback(async || answer::refused(&Refusal::NotFound))
         .with_state(shared)
 }
 
-async fn answer(shared: Arc<Shared>, dialect: Dialect, request: axum::extract::Request) -> Response {
-    match take(&shared, dialect, request).await {
-        Ok(ids) => answer::accepted(dialect.success, &ids),
-        Err(refusal) => {
-            if let Some(reason) = refusal.counted() {
-                (shared.state.counts.rejected)(dialect.source, reason);
+type Path = Result<RawPathParams, RawPathParamsRejection>;
+
+fn route(dialect: Dialect) -> MethodRouter<Arc<Shared>> {
+    any(move |State(shared): State<Arc<Shared>>, path: Path, request: axum::extract::Request| async move {
+        let is_stripe =
+            dialect.source == HOOK.source && request.uri().query().is_some_and(dialects::stripe::is_asked_for);
+        let dialect = if is_stripe { STRIPE } else { dialect };
+        match take(&shared, dialect, path, request).await {
+            Ok(ids) => answer::accepted(dialect.success, &ids),
+            Err(refusal) => {
+                if let Some(reason) = refusal.counted() {
+                    (shared.state.counts.rejected)(dialect.source, reason);
+                }
+                answer::refused(&refusal)
             }
-            answer::refused(&refusal)
         }
-    }
+    })
 }
 
-/// The way of one request: read, parse, within the rate, into the channel, durable.
-async fn take(shared: &Shared, dialect: Dialect, request: axum::extract::Request) -> Result<Taken, Refusal> {
+/// The way of one request: read, parse, signed, within the rate, into the channel, durable.
+async fn take(
+    shared: &Shared,
+    dialect: Dialect,
+    path: Path,
+    request: axum::extract::Request,
+) -> Result<Taken, Refusal> {
     if !dialect.methods.contains(request.method()) {
         return Err(Refusal::Method(dialect.methods));
     }
-    let request = request::read(request).await?;
+    let path = path.map_err(|_| Refused::new(Reason::Malformed, "", "the path is no UTF-8 text, percent-encoded"))?;
+    let path = path.iter().map(|(_, part)| part.into()).collect();
+    let request = request::read(path, request).await?;
     // A guard of the swapped configuration must not be held across an await.
     let events = {
         let config = shared.state.config.load();
@@ -112,6 +145,13 @@ async fn take(shared: &Shared, dialect: Dialect, request: axum::extract::Request
             redelivered: false,
         };
         let events = (dialect.read)(&request, &context)?;
+        // The elements of an array may be for several; most are for one, whose secret is asked for once.
+        let mut verified: Option<&ContainerKey> = None;
+        for event in events.iter().filter(|event| verified.replace(&event.container) != Some(&event.container)) {
+            if let Some(container) = config.container(&event.container) {
+                signature::verify(dialect.scheme, &request, container, context.received)?;
+            }
+        }
         shared.rates.admit(&config, &events)?;
         events
     };
@@ -150,6 +190,7 @@ impl Refusal {
             Self::Problems(refused) => Some(refused.reason.word()),
             Self::TooLarge => Some(Reason::TooLarge.word()),
             Self::MediaType => Some(Reason::Malformed.word()),
+            Self::Unsigned { .. } => Some("bad_signature"),
             Self::Fault { reason, .. } => Some(reason),
             Self::NotFound
             | Self::Method(_)

@@ -14,8 +14,9 @@ use hyper::body::Body as _;
 use percent_encoding::percent_decode;
 
 use super::answer::Refusal;
+use super::signature::Signatures;
 use crate::ingest::MESSAGE_MAX;
-use crate::ingest::dialects::flat::FieldIn;
+use crate::ingest::dialects::FieldIn;
 use crate::ingest::reading::{Input, Reason, Refused};
 
 /// A body of 300 kB takes this long at 160 kbit/s; who is slower holds a connection for nothing.
@@ -32,12 +33,15 @@ const IDEMPOTENCY_KEY_MAX: usize = 255;
 /// A request as dialects see it.
 #[derive(Debug)]
 pub struct Request {
+    /// The parts of the path that are no constant of the route, decoded, in order.
+    pub path: Vec<Box<str>>,
     /// As sent, without the question mark.
     pub query: String,
     /// Of a `GET` always empty.
     pub body: Content,
     /// Never blank.
     pub idempotency_key: Option<String>,
+    pub signatures: Signatures,
 }
 
 /// What a request carried.
@@ -55,14 +59,22 @@ pub enum Body {
     Form,
 }
 
-/// Reads the request whole.
-pub(super) async fn read(request: axum::extract::Request) -> Result<Request, Refusal> {
+/// Reads the request whole; `path` are the parts that its route leaves open.
+pub(super) async fn read(path: Vec<Box<str>>, request: axum::extract::Request) -> Result<Request, Refusal> {
     let (head, body) = request.into_parts();
-    let idempotency_key = idempotency_key(&head.headers)?;
-    let query = head.uri.query().unwrap_or_default().to_owned();
+    Ok(Request {
+        path,
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        body: content(&head, body).await?,
+        idempotency_key: idempotency_key(&head.headers)?,
+        signatures: Signatures::of(&head.headers),
+    })
+}
+
+async fn content(head: &http::request::Parts, body: axum::body::Body) -> Result<Content, Refusal> {
     let nothing = Content { kind: Body::Empty, bytes: Bytes::new() };
     if head.method == Method::GET || body.is_end_stream() {
-        return Ok(Request { query, body: nothing, idempotency_key });
+        return Ok(nothing);
     }
     let kind = kind(&head.headers);
     let announced = head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
@@ -74,10 +86,9 @@ pub(super) async fn read(request: axum::extract::Request) -> Result<Request, Ref
         _ => tokio::time::timeout(BODY_WITHIN, collect(body)).await.map_err(|_| Refusal::TooSlow)??,
     };
     if bytes.is_empty() {
-        return Ok(Request { query, body: nothing, idempotency_key });
+        return Ok(nothing);
     }
-    let kind = kind.ok_or(Refusal::MediaType)?;
-    Ok(Request { query, body: Content { kind, bytes }, idempotency_key })
+    Ok(Content { kind: kind.ok_or(Refusal::MediaType)?, bytes })
 }
 
 async fn collect(mut body: axum::body::Body) -> Result<Bytes, Refusal> {
@@ -138,7 +149,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refused> {
 /// The pairs of a query or a form, decoded. Pairs without a name are passed over.
 ///
 /// # Errors
-/// What is no UTF-8, and a name that comes twice: which of the two is meant would be a guess. A list of variants may.
+/// What is no UTF-8, and a name that comes twice: which of the two is meant would be a guess. A list of variants may, and a
+/// name that says it is a list (`products[]`).
 pub(crate) fn pairs(encoded: &[u8]) -> Result<Vec<FieldIn<'_>>, Refused> {
     let mut found: Vec<FieldIn<'_>> = Vec::new();
     let mut names: HashSet<String> = HashSet::new();
@@ -152,7 +164,8 @@ pub(crate) fn pairs(encoded: &[u8]) -> Result<Vec<FieldIn<'_>>, Refused> {
         let value = decode(pair.get(at + 1..).unwrap_or_default()).ok_or_else(|| {
             Refused::new(Reason::Malformed, name.chars().take(100).collect::<String>(), "is no UTF-8 text")
         })?;
-        if !names.insert(name.to_string()) && !name.to_ascii_lowercase().ends_with("variants") {
+        let is_list = name.ends_with("[]") || name.to_ascii_lowercase().ends_with("variants");
+        if !names.insert(name.to_string()) && !is_list {
             let name = name.chars().take(100).collect::<String>();
             return Err(Refused::new(Reason::Invalid, name, "is given twice; send it once"));
         }

@@ -19,11 +19,11 @@ pub enum Input<'a> {
 }
 
 /// Why an input cannot be read as what is asked for.
-pub(super) type Unreadable = Cow<'static, str>;
+pub(crate) type Unreadable = Cow<'static, str>;
 
 impl<'a> Input<'a> {
     /// A text, a number as written, or `true` / `false`; `None` where it is null or blank.
-    pub(super) fn scalar(&self) -> Result<Option<Cow<'a, str>>, Unreadable> {
+    pub(crate) fn scalar(&self) -> Result<Option<Cow<'a, str>>, Unreadable> {
         let text = match self {
             Self::Text(text) => text.clone(),
             Self::Raw(raw) => match raw.get().as_bytes().first() {
@@ -39,7 +39,7 @@ impl<'a> Input<'a> {
     }
 
     /// JSON as sent, or the JSON that a text holds; `None` where it is null or blank.
-    pub(super) fn json_text(&self) -> Result<Option<Cow<'a, str>>, Unreadable> {
+    pub(crate) fn json_text(&self) -> Result<Option<Cow<'a, str>>, Unreadable> {
         match self {
             Self::Raw(raw) if raw.get().starts_with(['[', '{']) => Ok(Some(Cow::Borrowed(raw.get()))),
             Self::Raw(_) | Self::Text(_) => self.scalar(),
@@ -58,7 +58,7 @@ impl<'a> Input<'a> {
     }
 
     /// Whether it is null or blank, going by its looks: a text of escaped blanks is not seen.
-    pub(super) fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         match self {
             Self::Raw(raw) => raw.get() == "null" || raw.get().trim_matches('"').trim().is_empty(),
             Self::Text(text) => text.trim().is_empty(),

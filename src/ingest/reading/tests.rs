@@ -14,7 +14,7 @@ use crate::model::field::{Field, upper_snake};
 use crate::model::value::Value;
 
 /// 2026-01-10T12:00:00Z.
-const NOON: i64 = 1_768_046_400_000;
+use crate::ingest::samples::NOON;
 
 fn with<T>(
     containers: &[Container],

@@ -90,6 +90,10 @@ pub struct Call {
     pub json: Option<Value>,
     pub form: Option<BTreeMap<String, String>>,
     pub body: Option<String>,
+    /// A file below `tests/events`, sent as it is: JSON, or a form where it ends in `.form`.
+    pub file: Option<String>,
+    /// Signs body or query with this secret: `X-Signature`, or for `source=stripe` the header of Stripe's.
+    pub signed: Option<String>,
     /// How often `body` is repeated.
     #[serde(default = "one")]
     pub times: usize,

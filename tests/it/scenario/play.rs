@@ -3,11 +3,14 @@
 //! Refuses: passing over what nobody asked about: every daemon must end with 0, every book must balance, no log may panic.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::SystemTime;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use super::fill::{Fill, repeat};
 use super::{Call, Expect, Reload, Run, Scenario, Step, expect};
@@ -165,20 +168,15 @@ impl Stage {
         };
         let mut headers: Vec<(String, String)> = call.headers.clone().into_iter().collect();
         let typed = call.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
-        let (kind, body) = match (&call.json, &call.form, &call.body) {
-            (Some(json), _, _) => (Some("application/json"), self.fill.value(json).to_string()),
-            (_, Some(form), _) => {
-                let filled = form.iter().map(|(n, v)| (n, self.fill.text(v)));
-                let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(filled).finish();
-                (Some("application/x-www-form-urlencoded"), body)
-            }
-            (_, _, Some(body)) => (None, self.fill.text(body).repeat(call.times)),
-            _ => (None, String::new()),
-        };
+        let (kind, body) = self.body(call)?;
         if let (Some(kind), false) = (kind, typed) {
             headers.push(("content-type".into(), kind.into()));
         }
-        let url = format!("{listener}{}", self.fill.text(path));
+        let path = self.fill.text(path);
+        if let Some(secret) = &call.signed {
+            headers.push(signature(secret, &path, &body));
+        }
+        let url = format!("{listener}{path}");
         let reply = self.daemon.http.send(method, &url, &headers, body).await?;
         if reply.status != call.answer {
             return Err(format!("{method} {path}: {} (not {}): {}", reply.status, call.answer, reply.text));
@@ -188,6 +186,26 @@ impl Stage {
             whole.push_str(&format!("\n{name}: {}", value.to_str().unwrap_or_default()));
         }
         says(&format!("{method} {path}"), &whole, &call.says, &call.hides, &self.fill)
+    }
+
+    /// What a call sends, and of which type it is.
+    fn body(&self, call: &Call) -> Result<(Option<&'static str>, String), String> {
+        const JSON: Option<&str> = Some("application/json");
+        const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
+        if let Some(name) = &call.file {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/events").join(name);
+            let body = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            return Ok(if name.ends_with(".form") { (FORM, body.trim_end().to_owned()) } else { (JSON, body) });
+        }
+        Ok(match (&call.json, &call.form, &call.body) {
+            (Some(json), _, _) => (JSON, self.fill.value(json).to_string()),
+            (_, Some(form), _) => {
+                let filled = form.iter().map(|(n, v)| (n, self.fill.text(v)));
+                (FORM, url::form_urlencoded::Serializer::new(String::new()).extend_pairs(filled).finish())
+            }
+            (_, _, Some(body)) => (None, self.fill.text(body).repeat(call.times)),
+            _ => (None, String::new()),
+        })
     }
 
     async fn reload(&mut self, change: &Reload) -> Result<(), String> {
@@ -419,4 +437,19 @@ fn holds(folder: &std::path::Path, bytes: &[u8]) -> Option<String> {
         }
     }
     None
+}
+
+/// The header that says who sent this.
+fn signature(secret: &str, path: &str, body: &str) -> (String, String) {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let mac = |parts: &[&str]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        parts.iter().for_each(|part| mac.update(part.as_bytes()));
+        hex::encode(mac.finalize().into_bytes())
+    };
+    if query.contains("source=stripe") {
+        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
+        return ("stripe-signature".into(), format!("t={time},v1={}", mac(&[&time, ".", body])));
+    }
+    ("x-signature".into(), format!("sha256={}", mac(&[if body.is_empty() { query } else { body }])))
 }
