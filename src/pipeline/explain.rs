@@ -109,6 +109,9 @@ fn decided(connector: &Connector, first: &DeliveryDetail, all: &[&DeliveryDetail
             }
         }
     }
+    if first.facts.event.is_partial && first.line.state == State::Waiting {
+        why = Some("the event is partial: it is decided once it is complete, or after partial_timeout".to_owned());
+    }
     if let Some(detail) = &first.delivery.detail {
         why = Some(detail.to_string());
     }

@@ -179,7 +179,9 @@ impl House {
         loop {
             tokio::time::sleep(every).await;
             loop {
-                match self.store.wake_due(self.rules.load_full(), (self.now)(), WOKEN_PER_COMMIT).await {
+                let rules = self.rules.load_full();
+                let keep_for = rules.config.deduplicate_events_for;
+                match self.store.wake_due(rules, (self.now)(), keep_for, WOKEN_PER_COMMIT).await {
                     Ok((woken, count)) => {
                         self.wake(&woken);
                         if count < WOKEN_PER_COMMIT {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::model::click::Click;
 use crate::model::connector::{Connector, Mode};
 use crate::model::delivery::{Attribution, Delivery, Reason, Sending, State};
-use crate::model::event::Event;
+use crate::model::event::{Event, EventId};
 use crate::model::facts::{Facts, Known};
 use crate::model::field::Field;
 use crate::model::identifier::Identifier;
@@ -21,7 +21,7 @@ use crate::rules::decide::{DecidedAttribution, Input, Verdict, consent, decide, 
 use crate::rules::identify::{self, Joined, sharing};
 use crate::rules::remember::{self, Capture, Clicks};
 use crate::rules::variables::{RenderContext, lookup};
-use crate::rules::{condition, render};
+use crate::rules::{condition, partial, render};
 use crate::store::{Candidate, Case, Change, Planned, PlannedVerdict, Planner, Whose};
 
 /// How long a conversion that waits for a connector which is switched off is left alone before it is looked at again.
@@ -87,7 +87,10 @@ impl Rules {
     }
 
     /// Makes an event ready for admission: what can be found out without the store.
-    pub fn candidate(&self, event: Event) -> Candidate {
+    pub fn candidate(&self, mut event: Event) -> Candidate {
+        // More can come only under a name and an id that the sender gave.
+        let can_go_on = event.name.is_some() && matches!(event.id, EventId::Given(_));
+        event.is_partial &= can_go_on && !self.config.partial_timeout.is_zero();
         let clicks = remember::clicks_of(&event, Capture { params: &|param| self.is_click(param) });
         let country = self.config.container(&event.container).and_then(|c| c.country.as_deref());
         let ignore = &self.config.matching.ignore;
@@ -300,6 +303,25 @@ impl Planner for Rules {
         Known { container_country: country, ..known }
     }
 
+    fn merged(&self, parts: Vec<Event>) -> Option<Candidate> {
+        partial::merge(parts).map(|event| self.candidate(event))
+    }
+
+    fn hold(&self, event: &Event, now: Time) -> Vec<Planned> {
+        let held = PlannedVerdict::Wait { until: now.plus(self.config.partial_timeout), reason: None };
+        let plan = |connector: &Arc<Connector>| Planned {
+            connector: connector.name.clone(),
+            revision: connector.revision.clone(),
+            verdict: match connector.mode != Mode::Disabled && connector.postback_enabled {
+                true => held.clone(),
+                false => PlannedVerdict::Skip(Reason::Disabled),
+            },
+            attribution: None,
+            detail: None,
+        };
+        self.triggered(event).map(plan).collect()
+    }
+
     fn wants(&self, event: &Event) -> bool {
         self.triggered(event).next().is_some()
     }
@@ -357,6 +379,14 @@ impl Planner for OnDemand {
 
     fn known(&self, visitor: &Visitor, event: &Event) -> Known {
         self.rules.known(visitor, event)
+    }
+
+    fn merged(&self, parts: Vec<Event>) -> Option<Candidate> {
+        self.rules.merged(parts)
+    }
+
+    fn hold(&self, _: &Event, _: Time) -> Vec<Planned> {
+        Vec::new()
     }
 
     fn happened(&self) -> bool {

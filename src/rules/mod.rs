@@ -10,6 +10,7 @@ pub mod escape;
 pub mod filter;
 pub mod identify;
 pub mod judge;
+pub mod partial;
 pub mod remember;
 pub mod render;
 pub mod template;

@@ -132,6 +132,10 @@ pub trait Planner: Send + Sync {
     fn happened(&self) -> bool {
         true
     }
+    /// The one event that these parts make, ready for admission; `None` of no parts.
+    fn merged(&self, parts: Vec<Event>) -> Option<Candidate>;
+    /// What is to be held of an event of which more is to come: for every connector whose trigger matches, until when.
+    fn hold(&self, event: &Event, now: Time) -> Vec<Planned>;
     /// Whether any connector could want a track event of this name; asked before anything is loaded for it.
     fn wants(&self, event: &Event) -> bool;
     /// A decision for every connector whose trigger matches. The clicks that were chosen are added to the facts.

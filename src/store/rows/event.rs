@@ -164,6 +164,22 @@ struct FactsRow<'a> {
     clicks: ClicksRow<'a>,
 }
 
+/// Bytes of most events.
+const EVENT_USUAL: usize = 1024;
+
+/// An event alone as one text.
+pub fn write_event(event: &Event) -> String {
+    encode(&EventRow::from(event), EVENT_USUAL)
+}
+
+/// The event that [`write_event`] wrote.
+///
+/// # Errors
+/// The text is no such row.
+pub fn read_event(text: &str) -> Result<Event, RowError> {
+    decode::<EventRow<'_>>("event", text)?.event()
+}
+
 /// Bytes of most events' facts.
 const FACTS_USUAL: usize = 1536;
 

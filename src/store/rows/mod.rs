@@ -12,7 +12,7 @@ mod visitor;
 use serde::{Deserialize, Serialize};
 
 pub use delivery::{Later, StoredDelivery, read_deliveries, write_deliveries};
-pub use event::{read_facts, write_facts};
+pub use event::{read_event, read_facts, write_event, write_facts};
 pub use visitor::{read_visitor, write_visitor};
 
 /// A row that does not say what this version expects of it.

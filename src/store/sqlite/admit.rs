@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::recent::KeyRow;
 use super::writer::{Task, Tx};
-use super::{visitors, wake};
+use super::{partial, visitors, wake};
 use crate::model::delivery::{Delivery, Reason, Sending, State};
 use crate::model::event::{Event, EventId};
 use crate::model::facts::Facts;
@@ -56,24 +56,54 @@ impl Task for Admit {
 }
 
 /// Whom an event was found to belong to.
-struct Owner {
-    visitor: Arc<Visitor>,
-    matched_by: Option<IdentifierKind>,
+pub(super) struct Owner {
+    pub visitor: Arc<Visitor>,
+    pub matched_by: Option<IdentifierKind>,
     /// Hashes of the identifiers that nobody had.
     unknown: Vec<i64>,
     is_new: bool,
-    gained_by_merge: bool,
+    /// It has taken others over.
     merged: bool,
+    /// It gained a click or took somebody over: what waits for it may be decided otherwise.
+    pub gained: bool,
 }
 
 impl Admit {
     fn one(&self, tx: &mut Tx<'_>, candidate: &Candidate, woken: &mut Woken) -> Result<Admitted, StoreError> {
         let event = &candidate.event;
-        let duplicate = if self.planner.happened() { !self.claim_key(tx, event)? } else { self.note_tried(tx, event) };
+        let happened = self.planner.happened();
+        if let Some(seq) = partial::held(tx, event).filter(|_| happened) {
+            return self.go_on(tx, seq, candidate, woken);
+        }
+        let duplicate = match happened {
+            true if event.is_partial => self.is_claimed(tx, event)?,
+            true => !self.claim_key(tx, event)?,
+            false => self.note_tried(tx, event),
+        };
         let mut admitted = Admitted { is_track: event.name.is_some(), duplicate, ..Admitted::default() };
+        let owner = self.learn(tx, candidate, candidate, &mut admitted)?;
+        if !admitted.duplicate && event.name.is_some() && self.planner.wants(event) {
+            self.decide(tx, event, &owner, event.is_partial && happened, &mut admitted)?;
+        }
+        if owner.gained {
+            wake::visitor(tx, &*self.planner, &owner.visitor, self.now, woken)?;
+        }
+        Ok(admitted)
+    }
+
+    /// Finds the visitor by what `who` says of it, and teaches it what `candidate` says.
+    pub(super) fn learn(
+        &self,
+        tx: &mut Tx<'_>,
+        who: &Candidate,
+        candidate: &Candidate,
+        admitted: &mut Admitted,
+    ) -> Result<Owner, StoreError> {
+        let event = &candidate.event;
         tx.seen.note(&event.container, event.name.as_deref().unwrap_or_default(), self.now);
-        let mut owner = self.owner(tx, candidate)?;
+        let mut owner = self.owner(tx, who)?;
         let change = self.planner.remember(Arc::make_mut(&mut owner.visitor), candidate);
+        owner.gained |= change.gained_click;
         if change.gained_click {
             admitted.clicks_gained = u32::try_from(candidate.clicks.len()).unwrap_or(u32::MAX);
         }
@@ -86,13 +116,14 @@ impl Admit {
         if owner.is_new || owner.merged || change.changed {
             visitors::save(tx, owner.visitor.clone(), self.now.ms(), !owner.is_new);
         }
-        if !admitted.duplicate && event.name.is_some() && self.planner.wants(event) {
-            self.decide(tx, event, &owner, &mut admitted)?;
-        }
-        if owner.gained_by_merge || owner.merged || change.gained_click {
-            wake::visitor(tx, &*self.planner, &owner.visitor, self.now, woken)?;
-        }
-        Ok(admitted)
+        Ok(owner)
+    }
+
+    /// Whether an event of this key was decided before.
+    fn is_claimed(&self, tx: &Tx<'_>, event: &Event) -> Result<bool, StoreError> {
+        let (Some(name), EventId::Given(id)) = (&event.name, &event.id) else { return Ok(false) };
+        let key = tx.keys.event(&event.container, name, id);
+        Ok(tx.recent.key(tx.sql, key)?.is_some_and(|row| self.now.ms() < row.until))
     }
 
     /// Remembers the event's key; false where it was known. A set event has no name and triggers nothing: it needs none.
@@ -150,15 +181,15 @@ impl Admit {
                 let id = VisitorId(tx.counters.next_visitor);
                 tx.counters.next_visitor += 1;
                 let visitor = Arc::new(Visitor::new(id, event.container.clone()));
-                Ok(Owner { visitor, matched_by: None, unknown, is_new: true, gained_by_merge: false, merged: false })
+                Ok(Owner { visitor, matched_by: None, unknown, is_new: true, merged: false, gained: false })
             }
             Whose::Visitor { id, by, merge } => {
                 let at = loaded.iter().position(|visitor: &Arc<Visitor>| visitor.id == id);
                 let mut visitor = at.map_or_else(|| visitors::load(tx, id), |at| Ok(loaded.swap_remove(at)))?;
                 drop(loaded);
-                let gained_by_merge = visitors::merge(tx, &*self.planner, &mut visitor, &merge, self.now.ms())?;
+                visitors::merge(tx, &*self.planner, &mut visitor, &merge, self.now.ms())?;
                 let merged = !merge.is_empty();
-                Ok(Owner { visitor, matched_by: Some(by), unknown, is_new: false, gained_by_merge, merged })
+                Ok(Owner { visitor, matched_by: Some(by), unknown, is_new: false, merged, gained: merged })
             }
         }
     }
@@ -195,12 +226,14 @@ impl Admit {
         Ok(if about.len() == 1 { about.pop_first() } else { None })
     }
 
-    /// Decides for every connector whose trigger matches, and writes the event's row if there is anything to remember.
+    /// Decides for every connector whose trigger matches, or if it `is_to_hold` only what will be decided, and writes the event's
+    /// row if there is anything to remember.
     fn decide(
         &self,
         tx: &mut Tx<'_>,
         event: &Arc<Event>,
         owner: &Owner,
+        is_to_hold: bool,
         admitted: &mut Admitted,
     ) -> Result<(), StoreError> {
         let seq = Seq(tx.counters.next_seq);
@@ -212,10 +245,14 @@ impl Admit {
             known: self.planner.known(&owner.visitor, event),
             clicks: Vec::new(),
         };
+        let plans = match is_to_hold {
+            true => self.planner.hold(event, self.now),
+            false => asking_claims(tx, self.now, |claimed| {
+                self.planner.decide(&Case { visitor: &owner.visitor, now: self.now, claimed }, &mut facts)
+            })?,
+        };
         let mut deliveries: Vec<StoredDelivery> = Vec::new();
-        for plan in asking_claims(tx, self.now, |claimed| {
-            self.planner.decide(&Case { visitor: &owner.visitor, now: self.now, claimed }, &mut facts)
-        })? {
+        for plan in plans {
             match &plan.verdict {
                 PlannedVerdict::Skip(Reason::Disabled) => {
                     admitted.decisions.push((plan.connector, Some(Reason::Disabled)));
@@ -231,7 +268,8 @@ impl Admit {
             return Ok(());
         }
         tx.counters.next_seq += 1;
-        self.write_event(tx, Arc::new(facts), deliveries, admitted)
+        self.write_event(tx, Arc::new(facts), deliveries, admitted)?;
+        if is_to_hold { partial::hold(tx, seq, event) } else { Ok(()) }
     }
 
     fn write_event(

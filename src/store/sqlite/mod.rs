@@ -7,6 +7,7 @@ mod admit;
 mod keys;
 mod lately;
 mod open;
+mod partial;
 mod read;
 mod recent;
 mod record;
@@ -169,7 +170,8 @@ impl Store {
         self.write(move |tx| record::record(tx, &record)).await
     }
 
-    /// Decides for good what has waited until `now`, at most `limit`; the number tells whether there may be more.
+    /// Decides for good what has waited until `now`, at most `limit`; the number tells whether there may be more. The ids of
+    /// events of which no more came are remembered from now on.
     ///
     /// # Errors
     /// As [`StoreError`] says.
@@ -177,11 +179,13 @@ impl Store {
         &self,
         planner: Arc<dyn Planner>,
         now: Time,
+        keep_keys_for: Duration,
         limit: usize,
     ) -> Result<(Woken, usize), StoreError> {
+        let keys_until = now.plus(keep_keys_for);
         self.write(move |tx| {
             let mut woken = Woken::default();
-            let count = wake::due(tx, &*planner, now, limit, &mut woken)?;
+            let count = wake::due(tx, &*planner, now, keys_until, limit, &mut woken)?;
             Ok((woken, count))
         })
         .await

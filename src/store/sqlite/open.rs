@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::keys::Keys;
 use super::lately::Lately;
+use super::partial::Held;
 use super::recent::Recent;
 use super::record::Outbox;
 use super::writer::{Book, Counters, Pulse, Seen, Task, Writer};
@@ -108,6 +109,7 @@ impl Store {
         let writer = Writer {
             recent: Recent::read(&sql)?,
             lately: Lately::default(),
+            held: Held::read(&sql, keys)?,
             outbox,
             sql,
             tag,

@@ -88,6 +88,11 @@ const MIGRATIONS: &[&str] = &["
     );
     INSERT INTO visitor SELECT id, merged_into, seen, 0, data FROM visitor_before;
     DROP TABLE visitor_before;
+",
+"
+    -- What came so far of events of which more is to come.
+    CREATE TABLE part (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL);
+    CREATE INDEX part_seq ON part (seq);
 "];
 
 /// Settings of a connection that writes. `NORMAL`: who makes commits durable is the syncer, before anyone is told. The log is copied into

@@ -110,6 +110,21 @@ impl Planner for Sample {
         Known { session_start: visitor.clicks.first().map(|c| c.seen), ..Known::default() }
     }
 
+    fn merged(&self, parts: Vec<Event>) -> Option<Candidate> {
+        let event = parts.into_iter().last()?;
+        Some(Candidate { event: Arc::new(event), identifiers: Vec::new(), clicks: Vec::new() })
+    }
+
+    fn hold(&self, _: &Event, now: Time) -> Vec<Planned> {
+        vec![Planned {
+            connector: "net".into(),
+            revision: "r1".into(),
+            verdict: PlannedVerdict::Wait { until: now.plus(MINUTE), reason: None },
+            attribution: None,
+            detail: None,
+        }]
+    }
+
     fn wants(&self, _: &Event) -> bool {
         true
     }
@@ -355,9 +370,9 @@ async fn a_waiting_conversion_is_woken_by_a_click_by_a_merge_or_by_time() {
     let mut join = candidate(event("", "y"), "a", None);
     join.identifiers.push(Identifier { kind: IdentifierKind::SessionId, value: "b".into() });
     assert_eq!(admit(&store, vec![join], now(2)).await.woken.sent.len(), 1);
-    let (woken, count) = store.wake_due(Arc::new(Sample), now(59), 10).await.unwrap();
+    let (woken, count) = store.wake_due(Arc::new(Sample), now(59), MINUTE, 10).await.unwrap();
     assert_eq!((woken.skipped.len(), count), (0, 0));
-    let (woken, count) = store.wake_due(Arc::new(Sample), now(61), 10).await.unwrap();
+    let (woken, count) = store.wake_due(Arc::new(Sample), now(61), MINUTE, 10).await.unwrap();
     assert_eq!((woken.skipped.len(), count), (1, 1));
     assert_eq!(
         states(&store).await,

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::admit::asking_claims;
-use super::visitors;
 use super::writer::Tx;
+use super::{partial, visitors};
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::facts::Facts;
 use crate::model::ids::{ConnectorName, Seq, VisitorId};
@@ -80,11 +80,33 @@ pub(super) fn visitor(
     Ok(())
 }
 
-/// Decides for good what has waited until `now`, at most `limit`; the number decided.
+/// Decides what waits of the event at `seq`, which is held no more, for its `visitor`.
+pub(super) fn event(
+    tx: &mut Tx<'_>,
+    planner: &dyn Planner,
+    seq: Seq,
+    visitor: &Visitor,
+    now: Time,
+    woken: &mut Woken,
+) -> Result<(), StoreError> {
+    let rows: Vec<Waiting> = tx
+        .sql
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM delivery WHERE seq = ?1 AND state = 'waiting'"))?
+        .query_map([seq.0], waiting)?
+        .collect::<Result<_, _>>()?;
+    for row in rows {
+        again(tx, planner, &row, visitor, now, woken)?;
+    }
+    Ok(())
+}
+
+/// Decides for good what has waited until `now`, at most `limit`; the number decided. Until `keys_until` the ids of events that
+/// were held are remembered.
 pub(super) fn due(
     tx: &mut Tx<'_>,
     planner: &dyn Planner,
     now: Time,
+    keys_until: Time,
     limit: usize,
     woken: &mut Woken,
 ) -> Result<usize, StoreError> {
@@ -96,6 +118,7 @@ pub(super) fn due(
         .query_map((now.ms(), i64::try_from(limit).unwrap_or(i64::MAX)), waiting)?
         .collect::<Result<_, _>>()?;
     for row in &rows {
+        partial::time_is_up(tx, row.seq, keys_until)?;
         let visitor = visitors::load(tx, row.visitor)?;
         again(tx, planner, row, &visitor, now, woken)?;
     }
@@ -111,6 +134,10 @@ fn again(
     woken: &mut Woken,
 ) -> Result<(), StoreError> {
     let (mut deliveries, mut facts) = load_event(tx, row.seq)?;
+    if facts.event.is_partial {
+        // It waits for the rest of it, whatever its visitor has gained.
+        return Ok(());
+    }
     facts.known = planner.known(visitor, &facts.event);
     facts.clicks.clear();
     let planned = asking_claims(tx, now, |claimed| {

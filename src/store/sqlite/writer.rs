@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::keys::Keys;
 use super::lately::Lately;
+use super::partial::Held;
 use super::recent::Recent;
 use super::record::{Outbox, RecordAll};
 use super::syncer::{Broken, Committed};
@@ -83,6 +84,7 @@ pub(super) struct Tx<'a> {
     pub seen: &'a mut Seen,
     pub recent: &'a mut Recent,
     pub lately: &'a mut Lately,
+    pub held: &'a mut Held,
 }
 
 /// Events of neighbouring numbers that share rows of log entries.
@@ -201,6 +203,7 @@ pub(super) struct Writer {
     pub seen: Seen,
     pub recent: Recent,
     pub lately: Lately,
+    pub held: Held,
     pub outbox: Arc<Outbox>,
     pub seen_written: Instant,
     pub pulse: Arc<Pulse>,
@@ -319,11 +322,13 @@ impl Writer {
                 self.counters_written = Some(self.counters);
                 self.recent.committed(group.is_empty());
                 self.lately.committed();
+                self.held.committed();
             }
             Err(error) => {
                 self.counters = counters;
                 self.recent.rolled_back();
                 self.lately.rolled_back();
+                self.held.rolled_back();
                 if let StoreError::Fatal(why) = error {
                     self.broken.get_or_init(|| why.clone());
                 } else if let Err(rollback) = self.roll_back() {
@@ -347,6 +352,7 @@ impl Writer {
             seen: &mut self.seen,
             recent: &mut self.recent,
             lately: &mut self.lately,
+            held: &mut self.held,
         };
         for task in group {
             task.run(&mut tx)?;

@@ -1,0 +1,207 @@
+//! Events of which more is to come (`isPartial`): held as conversions that wait, their parts in the table `part`, until a
+//! complete one comes under the same id or the time is up.
+//!
+//! Refuses: merging, and claiming an event's key for a part.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::admit::Admit;
+use super::keys::Keys;
+use super::recent::KeyRow;
+use super::wake;
+use super::writer::Tx;
+use crate::model::event::{Event, EventId};
+use crate::model::facts::Facts;
+use crate::model::ids::Seq;
+use crate::model::time::Time;
+use crate::store::rows;
+use crate::store::{Admitted, Candidate, StoreError, Woken};
+
+/// Parts kept of one event. Beyond them what is there is made one part, so that a sender at fault can't fill the disk;
+/// whose value is the newest is then told by the time of the whole.
+const PARTS_MAX: usize = 64;
+
+/// Which events are held, by the hash of their container, name and id. In memory, so that an event which is whole costs
+/// nothing while none are held; read back at the start.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    by_key: HashMap<i64, Seq>,
+    by_seq: HashMap<Seq, i64>,
+    /// What the transaction under way changes.
+    fresh: HashMap<i64, Option<Seq>>,
+}
+
+impl Held {
+    /// Those that a run before left.
+    pub(super) fn read(sql: &Connection, keys: Keys) -> Result<Self, StoreError> {
+        let mut held = Self::default();
+        let mut select =
+            sql.prepare("SELECT seq, facts FROM event WHERE seq IN (SELECT DISTINCT seq FROM part) ORDER BY seq")?;
+        let mut found = select.query([])?;
+        while let Some(row) = found.next()? {
+            let seq = Seq(row.get(0)?);
+            let facts = rows::read_facts(seq, row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?)?;
+            if let Some(key) = key_of(keys, &facts.event) {
+                held.fresh.insert(key, Some(seq));
+            }
+        }
+        held.committed();
+        Ok(held)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by_key.is_empty() && self.fresh.is_empty()
+    }
+
+    fn of(&self, key: i64) -> Option<Seq> {
+        self.fresh.get(&key).copied().unwrap_or_else(|| self.by_key.get(&key).copied())
+    }
+
+    /// Whether the event at `seq` may be held, going by the commits so far.
+    pub(super) fn may_hold(&self, seq: Seq) -> bool {
+        self.by_seq.contains_key(&seq)
+    }
+
+    /// The transaction is on record.
+    pub(super) fn committed(&mut self) {
+        for (key, seq) in self.fresh.drain() {
+            let before = match seq {
+                Some(seq) => {
+                    self.by_seq.insert(seq, key);
+                    self.by_key.insert(key, seq)
+                }
+                None => self.by_key.remove(&key),
+            };
+            if let Some(before) = before.filter(|before| Some(*before) != seq) {
+                self.by_seq.remove(&before);
+            }
+        }
+    }
+
+    /// The transaction was undone.
+    pub(super) fn rolled_back(&mut self) {
+        self.fresh.clear();
+    }
+}
+
+/// Under which key an event is held: one with a name and an id that was given, since only under such more can come.
+fn key_of(keys: Keys, event: &Event) -> Option<i64> {
+    let (Some(name), EventId::Given(id)) = (&event.name, &event.id) else { return None };
+    Some(keys.event(&event.container, name, id))
+}
+
+/// The held event that `event` is a part of, or completes.
+pub(super) fn held(tx: &Tx<'_>, event: &Event) -> Option<Seq> {
+    if tx.held.is_empty() {
+        return None;
+    }
+    tx.held.of(key_of(tx.keys, event)?)
+}
+
+/// Begins to hold the event at `seq`, which is written already.
+pub(super) fn hold(tx: &mut Tx<'_>, seq: Seq, event: &Event) -> Result<(), StoreError> {
+    if let Some(key) = key_of(tx.keys, event) {
+        tx.held.fresh.insert(key, Some(seq));
+    }
+    keep_part(tx, seq, event)
+}
+
+impl Admit {
+    /// Takes up one more part of a held event, or what completes it. Whose it is goes by what all parts say of it; what its
+    /// visitor learns is the part.
+    pub(super) fn go_on(
+        &self,
+        tx: &mut Tx<'_>,
+        seq: Seq,
+        candidate: &Candidate,
+        woken: &mut Woken,
+    ) -> Result<Admitted, StoreError> {
+        let mut admitted = Admitted { is_track: true, ..Admitted::default() };
+        let event = &candidate.event;
+        let mut parts = parts(tx, seq)?;
+        let is_full = PARTS_MAX <= parts.len();
+        parts.push((**event).clone());
+        let Some(merged) = self.planner.merged(parts) else {
+            return Err(StoreError::Failed("an event was held without parts".to_owned()));
+        };
+        let owner = self.learn(tx, &merged, candidate, &mut admitted)?;
+        let (_, mut facts) = wake::load_event(tx, seq)?;
+        if facts.visitor != owner.visitor.id {
+            facts.visitor = owner.visitor.id;
+            facts.matched_by = owner.matched_by;
+            tx.sql
+                .prepare_cached("UPDATE delivery SET visitor = ?2 WHERE seq = ?1 AND state = 'waiting'")?
+                .execute((seq.0, owner.visitor.id.0))?;
+        }
+        facts.known = self.planner.known(&owner.visitor, &merged.event);
+        facts.event = merged.event;
+        if event.is_partial {
+            if is_full {
+                forget_parts(tx, seq)?;
+                keep_part(tx, seq, &facts.event)?;
+            } else {
+                keep_part(tx, seq, event)?;
+            }
+            write_facts(tx, &facts)?;
+        } else {
+            end(tx, &mut facts, self.keys_until)?;
+            wake::event(tx, &*self.planner, seq, &owner.visitor, self.now, woken)?;
+        }
+        if owner.gained {
+            wake::visitor(tx, &*self.planner, &owner.visitor, self.now, woken)?;
+        }
+        Ok(admitted)
+    }
+}
+
+/// Ends the hold on an event whose time is up; what it is, is what its parts have said.
+pub(super) fn time_is_up(tx: &mut Tx<'_>, seq: Seq, keys_until: Time) -> Result<(), StoreError> {
+    if !tx.held.may_hold(seq) {
+        return Ok(());
+    }
+    let (_, mut facts) = wake::load_event(tx, seq)?;
+    // Its other deliveries may have been here before.
+    if facts.event.is_partial { end(tx, &mut facts, keys_until) } else { Ok(()) }
+}
+
+/// From here on it is an event like others: its id is claimed, and it waits for nothing but clicks.
+fn end(tx: &mut Tx<'_>, facts: &mut Facts, keys_until: Time) -> Result<(), StoreError> {
+    Arc::make_mut(&mut facts.event).is_partial = false;
+    if let Some(key) = key_of(tx.keys, &facts.event) {
+        tx.held.fresh.insert(key, None);
+        tx.recent.set_key(key, KeyRow { value: facts.seq.0, until: keys_until.ms() });
+    }
+    forget_parts(tx, facts.seq)?;
+    write_facts(tx, facts)
+}
+
+fn parts(tx: &Tx<'_>, seq: Seq) -> Result<Vec<Event>, StoreError> {
+    let mut select = tx.sql.prepare_cached("SELECT body FROM part WHERE seq = ?1")?;
+    let mut found = select.query([seq.0])?;
+    let mut parts = Vec::new();
+    while let Some(row) = found.next()? {
+        parts.push(rows::read_event(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?);
+    }
+    Ok(parts)
+}
+
+fn keep_part(tx: &Tx<'_>, seq: Seq, event: &Event) -> Result<(), StoreError> {
+    let mut insert = tx.sql.prepare_cached("INSERT INTO part (seq, body) VALUES (?1, ?2)")?;
+    insert.execute((seq.0, rows::write_event(event)))?;
+    Ok(())
+}
+
+fn forget_parts(tx: &Tx<'_>, seq: Seq) -> Result<(), StoreError> {
+    tx.sql.prepare_cached("DELETE FROM part WHERE seq = ?1")?.execute([seq.0])?;
+    Ok(())
+}
+
+fn write_facts(tx: &Tx<'_>, facts: &Facts) -> Result<(), StoreError> {
+    tx.sql
+        .prepare_cached("UPDATE event SET facts = ?2 WHERE seq = ?1")?
+        .execute((facts.seq.0, rows::write_facts(facts)))?;
+    Ok(())
+}
