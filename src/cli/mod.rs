@@ -5,6 +5,7 @@
 mod admin;
 mod check;
 mod demo;
+mod erase;
 mod explain;
 mod fixture;
 mod log;
@@ -40,12 +41,14 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (3, "the daemon could not start or be reached"),
 ];
 
-/// How a command ends: one of [`EXIT_CODES`]; wrong usage is told by clap, which ends with 2.
+/// How a command ends: one of [`EXIT_CODES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Ok,
     /// The answer is no: an invalid configuration, nothing found.
     No,
+    /// Wrong usage that only the configuration could tell; the rest is told by clap.
+    Usage,
     /// The daemon could not start or be reached.
     Unreachable,
 }
@@ -55,6 +58,7 @@ impl Exit {
         ExitCode::from(match self {
             Self::Ok => 0,
             Self::No => 1,
+            Self::Usage => 2,
             Self::Unreachable => 3,
         })
     }
@@ -96,6 +100,7 @@ enum Command {
     Test(test::Args),
     Log(log::Args),
     Replay(replay::Args),
+    Erase(erase::Args),
     Schema(schema::Args),
     Variables(variables::Args),
     New(new::Args),
@@ -119,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(args, file, &mut out),
         Command::Log(args) => log::run(args, file, &mut out),
         Command::Replay(args) => replay::run(args, file, &mut out),
+        Command::Erase(args) => erase::run(args, file, &mut out),
         Command::Schema(args) => schema::run(args, &mut out),
         Command::Variables(args) => variables::run(args, &mut out),
         Command::New(args) => new::run(args, file, &mut out),

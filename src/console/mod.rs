@@ -9,6 +9,7 @@ mod connectors;
 mod containers;
 mod deliveries;
 mod door;
+mod erase;
 mod events;
 mod explain;
 mod health;
@@ -146,6 +147,7 @@ pub fn router(desk: Desk) -> Router {
         .route("/api/deliveries/{id}", get(deliveries::one))
         .route("/api/deliveries/{id}/replay", post(replay::one))
         .route("/api/replay", post(replay::many))
+        .route("/api/erase", post(erase::erase))
         .route("/api/explain", post(explain::explain))
         .route("/api/events/{id}", get(events::one))
         .route("/api/containers", get(containers::list))

@@ -143,6 +143,8 @@ async fn make_lanes(
     trouble: &Arc<Trouble>,
 ) -> Result<Arc<Lanes>, StartError> {
     let failed = |e: StoreError| StartError(e.to_string());
+    // Before a lane could send what was to be forgotten.
+    store.finish_erasures(now(), config.deduplicate_events_for).await.map_err(failed)?;
     settle_cut_off(config, store, metrics).await.map_err(failed)?;
     let slots: HashMap<_, _> = if store.found().clean {
         HashMap::new()

@@ -64,14 +64,20 @@ struct Made {
 /// The ledger failed. What was sent is not sent again because of it.
 pub(crate) async fn run(task: Task, ledger: &dyn Ledger, watch: &dyn Watch) -> Result<Done, LedgerFailed> {
     let Task { mut job, setup, is_probe, parked } = task;
+    let id = job.delivery.id;
+    if ledger.is_withdrawn(id) {
+        return Ok(Done { id, is_probe, sign: Sign::None, pause_until: None, again: None });
+    }
     let made = make(&mut job, &setup, parked, ledger).await?;
     let at = clock::now();
     // Copied out before the record takes the entry away.
     let seen = Seen::of(&made.entry);
     ledger.record(record(&job, at, made.entry)).await?;
-    seen.tell(&job, at, watch);
-    let id = job.delivery.id;
+    // Cancelled while it was on its way, it has ended otherwise.
+    let is_withdrawn = ledger.is_withdrawn(id);
+    seen.tell(&job, at, is_withdrawn, watch);
     let again = match seen.leaves {
+        _ if is_withdrawn => None,
         (State::Pending, Some(due)) => {
             job.attempts += 1;
             job.is_repeat |= seen.may_have_arrived;
@@ -217,10 +223,13 @@ impl Seen {
         Self { leaves: (state, due), attempt, reason, may_have_arrived }
     }
 
-    fn tell(&self, job: &Job, at: Time, watch: &dyn Watch) {
+    fn tell(&self, job: &Job, at: Time, is_withdrawn: bool, watch: &dyn Watch) {
         let connector = &job.delivery.connector;
         if let Some((outcome, status, duration)) = self.attempt {
             watch.attempted(connector, &outcome, status, duration);
+        }
+        if is_withdrawn {
+            return;
         }
         if self.reason == Some(Reason::Uncertain) {
             watch.uncertain(connector);

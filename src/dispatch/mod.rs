@@ -75,6 +75,11 @@ pub trait Ledger: Send + Sync + 'static {
     /// `limit`; those due later included.
     fn due(&self, connector: &ConnectorName, after: Option<(Time, DeliveryId)>, limit: usize) -> Answer<Vec<Job>>;
 
+    /// Whether it was cancelled since it was handed out: it is not to be sent, and no outcome of it is recorded.
+    fn is_withdrawn(&self, _: DeliveryId) -> bool {
+        false
+    }
+
     /// Puts on record first attempts of `connector` that are parked, of events admitted at `from` and after, so that they
     /// need not be looked for any more. Answers where to go on: every event before it has been looked at, as a whole.
     fn set_aside(&self, connector: &ConnectorName, from: Seq, what: Aside) -> Answer<Seq>;

@@ -109,6 +109,27 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event of which nothing is known but when it happened and when it came.
+    pub fn bare(time: Time, received: Time) -> Self {
+        Self {
+            container: ContainerKey::default(),
+            id: EventId::Given(Box::default()),
+            name: None,
+            time,
+            received,
+            texts: Texts::default(),
+            email_variants: Vec::new(),
+            phone_variants: Vec::new(),
+            click_time: None,
+            items: Vec::new(),
+            consent: Consent::default(),
+            attributes: Vec::new(),
+            is_partial: false,
+            new_session_at: None,
+            is_test: false,
+        }
+    }
+
     /// The attribute called `name` as the sender spelt it.
     pub fn attribute(&self, name: &str) -> Option<&Value> {
         self.attributes.iter().find(|(n, _)| &**n == name).map(|(_, value)| value)

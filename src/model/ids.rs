@@ -22,6 +22,11 @@ pub type Revision = Arc<str>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VisitorId(pub i64);
 
+impl VisitorId {
+    /// Whose the events of an erased visitor are.
+    pub const NOBODY: Self = Self(0);
+}
+
 /// The place of a stored event in its store's order of admission, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub i64);

@@ -121,6 +121,10 @@ impl Ledger for StoreLedger {
         })
     }
 
+    fn is_withdrawn(&self, delivery: DeliveryId) -> bool {
+        self.store.is_withdrawn(delivery)
+    }
+
     fn set_aside(&self, connector: &ConnectorName, from: Seq, what: Aside) -> Answer<Seq> {
         let (store, trouble, connector) = (self.store.clone(), self.trouble.clone(), connector.clone());
         Box::pin(async move {

@@ -4,6 +4,7 @@
 //! Refuses: naming a broker, an HTTP library or a database. The sources speak [`Arrival`], the store and the lanes their
 //! own words.
 
+pub mod erase;
 pub mod explain;
 pub mod ledger;
 pub mod planner;

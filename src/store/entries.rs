@@ -151,6 +151,25 @@ fn line(out: &mut String, seq: Seq, place: u32, row: &LineRow<'_>) {
     out.push('\n');
 }
 
+/// The lines of a row, those of the event at `seq` without what was sent and what came back; `None` where none is of it.
+///
+/// # Errors
+/// A line was not written by [`write_entry`] or [`write_replay`].
+pub fn without_requests(row: &str, seq: Seq) -> Result<Option<String>, RowError> {
+    if !lines(row).any(|line| line.seq == seq) {
+        return Ok(None);
+    }
+    let mut out = String::with_capacity(row.len());
+    for one in lines(row) {
+        let mut read: LineRow<'_> = decode("log entry", one.rest)?;
+        if one.seq == seq {
+            read = LineRow { request: None, response: None, failure: None, detail: None, ..read };
+        }
+        line(&mut out, one.seq, one.place, &read);
+    }
+    Ok(Some(out))
+}
+
 /// One line, its delivery known and the rest unread.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {

@@ -276,6 +276,19 @@ pub struct ContainerSeen {
     pub event_names: Vec<String>,
 }
 
+/// What was erased of a person, or of several that an identifier led to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    pub visitors: u64,
+    pub identifiers: u64,
+    pub clicks: u64,
+    /// Of which the store had a row.
+    pub events: u64,
+    pub deliveries: u64,
+    /// Whose deliveries were not final and are cancelled now: one name for each.
+    pub cancelled: Vec<ConnectorName>,
+}
+
 /// Event names remembered per container. Names are a sender's data; a shop has dozens, and a fault must not have millions.
 pub const EVENT_NAMES_MAX: usize = 1000;
 

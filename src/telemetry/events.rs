@@ -156,6 +156,11 @@ pub fn delivery_replayed(delivery: DeliveryId, forced: bool) {
     info!(delivery = %delivery, forced, "delivery.replayed");
 }
 
+/// The container as it was asked for; who it was is told nowhere.
+pub fn person_erased(container: &str, visitors: u64, events: u64, deliveries: u64) {
+    info!(container, visitors, events, deliveries, "person.erased");
+}
+
 pub fn test_asked(connector: &str, send: bool) {
     info!(connector, send, "test.asked");
 }

@@ -14,7 +14,7 @@ pub use event::{ClickShown, EventShown, FactsShown};
 use super::Tested;
 use crate::model::record::ShownRequest;
 use crate::pipeline::explain::Explained;
-use crate::store::{DeliveryLine, DeliveryPage};
+use crate::store::{DeliveryLine, DeliveryPage, Erased};
 
 /// What a line and a detail of the log share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,26 @@ pub struct TestShown {
     pub requests: Vec<RequestShown>,
     /// The reason and detail of one that can't be rendered.
     pub refused: Option<String>,
+}
+
+/// What was erased of a person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErasedShown {
+    pub visitors: u64,
+    pub identifiers: u64,
+    pub clicks: u64,
+    /// Those about which something was decided; others leave nothing but what the visitor learned.
+    pub events: u64,
+    pub deliveries: u64,
+    /// Of the deliveries, those that were not final.
+    pub cancelled: u64,
+}
+
+impl From<&Erased> for ErasedShown {
+    fn from(erased: &Erased) -> Self {
+        let Erased { visitors, identifiers, clicks, events, deliveries, ref cancelled } = *erased;
+        Self { visitors, identifiers, clicks, events, deliveries, cancelled: cancelled.len() as u64 }
+    }
 }
 
 impl From<&DeliveryLine> for Head {

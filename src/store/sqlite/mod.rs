@@ -4,6 +4,7 @@
 //! methods answer when what they did is on the disk.
 
 mod admit;
+mod erase;
 mod keys;
 mod lately;
 mod open;
@@ -58,6 +59,9 @@ struct Inner {
     /// Below it every first attempt has been made, as last saved.
     frontier: AtomicI64,
     cursors: Mutex<sweep::Cursors>,
+    withdrawn: Arc<erase::Withdrawn>,
+    /// Held while a person is being erased.
+    erasing: tokio::sync::Mutex<()>,
     /// Held as long as the store is.
     _lock: Option<File>,
 }

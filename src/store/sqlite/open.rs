@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::Semaphore;
 
+use super::erase::Withdrawn;
 use super::keys::Keys;
 use super::lately::Lately;
 use super::partial::Held;
@@ -94,6 +95,7 @@ impl Store {
         let pulse = Arc::new(Pulse { last_ms: AtomicI64::new(0), committed: Box::new(committed) });
         let (tasks, waiting) = std::sync::mpsc::channel();
         let outbox: Arc<Outbox> = Arc::default();
+        let withdrawn: Arc<Withdrawn> = Arc::default();
         let inner = Inner {
             tag,
             tasks,
@@ -104,12 +106,17 @@ impl Store {
             frontier: AtomicI64::new(found.frontier.0),
             found,
             cursors: Mutex::new(sweep::Cursors::default()),
+            withdrawn: withdrawn.clone(),
+            erasing: tokio::sync::Mutex::new(()),
             _lock: None,
         };
         let writer = Writer {
             recent: Recent::read(&sql)?,
             lately: Lately::default(),
             held: Held::read(&sql, keys)?,
+            withdrawn,
+            withdrawn_fresh: Vec::new(),
+            clean_up: None,
             outbox,
             sql,
             tag,

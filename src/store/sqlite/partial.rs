@@ -168,7 +168,7 @@ pub(super) fn time_is_up(tx: &mut Tx<'_>, seq: Seq, keys_until: Time) -> Result<
 }
 
 /// From here on it is an event like others: its id is claimed, and it waits for nothing but clicks.
-fn end(tx: &mut Tx<'_>, facts: &mut Facts, keys_until: Time) -> Result<(), StoreError> {
+pub(super) fn end(tx: &mut Tx<'_>, facts: &mut Facts, keys_until: Time) -> Result<(), StoreError> {
     Arc::make_mut(&mut facts.event).is_partial = false;
     if let Some(key) = key_of(tx.keys, &facts.event) {
         tx.held.fresh.insert(key, None);

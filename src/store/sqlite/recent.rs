@@ -147,6 +147,10 @@ pub(super) struct Recent {
     bytes: usize,
     /// Bytes that the transaction under way adds.
     fresh_bytes: usize,
+    /// Up to this number, changes are in their tables and `change` holds none.
+    moved: i64,
+    /// Somebody waits for changes to be moved.
+    is_hastened: bool,
 }
 
 impl Recent {
@@ -156,12 +160,28 @@ impl Recent {
         let mut select = sql.prepare("SELECT id, body FROM change ORDER BY id")?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
+            if recent.last_change == 0 {
+                recent.moved = row.get::<_, i64>(0)? - 1;
+            }
             recent.last_change = row.get(0)?;
             let body = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
             recent.bytes += body.len();
             change::read(body, &mut recent.young)?;
         }
         Ok(recent)
+    }
+
+    /// The number of the last commit's changes.
+    pub(super) fn last_change(&self) -> i64 {
+        self.last_change
+    }
+
+    /// Whether the changes up to `upto` are in their tables; if not, they are moved with the coming commits, more at a time
+    /// than otherwise.
+    pub(super) fn hasten(&mut self, upto: i64) -> bool {
+        let is_done = upto <= self.moved || !self.is_behind();
+        self.is_hastened = !is_done;
+        is_done
     }
 
     /// What `hash` leads to.
@@ -204,7 +224,8 @@ impl Recent {
         }
         match &mut self.moving {
             Some(moving) => {
-                move_some(sql, moving, if is_idle { MOVED_WHEN_IDLE } else { added * 2 + MOVED_PER_COMMIT })
+                let many = is_idle || self.is_hastened;
+                move_some(sql, moving, if many { MOVED_WHEN_IDLE } else { added * 2 + MOVED_PER_COMMIT })
             }
             None => Ok(()),
         }
@@ -223,10 +244,11 @@ impl Recent {
             if moving.done < moving.len() {
                 return;
             }
+            self.moved = moving.last_change;
             self.moving = None;
         }
         let is_full = MOVED_FROM <= self.young.len() || MOVED_FROM_BYTES <= self.bytes;
-        if is_full || (is_idle && self.young.len() != 0) {
+        if is_full || ((is_idle || self.is_hastened) && self.young.len() != 0) {
             self.set_moving();
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::writer::{Task, Tx};
 use crate::model::delivery::{Reason, State};
-use crate::model::ids::{ConnectorName, DeliveryId};
+use crate::model::ids::{ConnectorName, DeliveryId, VisitorId};
 use crate::model::record::{Entry, Record};
 use crate::model::time::Time;
 use crate::store::entries;
@@ -78,6 +78,10 @@ impl Task for RecordAll {
 /// Writes one entry and brings the delivery's row in line with it.
 pub(super) fn record(tx: &mut Tx<'_>, record: &Record) -> Result<(), StoreError> {
     let (seq, place) = (record.delivery.seq(), record.delivery.place());
+    if tx.withdrawn_before.contains(seq) || tx.withdrawn.contains(&seq) {
+        // It was cancelled while it was on its way, and nothing of it may stand here again.
+        return Ok(());
+    }
     entries::write_entry(tx.lines_of(seq), seq, place, record.at, &record.entry);
     let (state, reason, next) = record.entry.leaves();
     if let Entry::Started { number } = &record.entry {
@@ -172,6 +176,7 @@ pub(super) fn replay(
         "SELECT d.seq, d.place, d.connector FROM delivery d JOIN event e ON e.seq = d.seq
          WHERE d.state = ?1 AND (?2 IS NULL OR d.connector = ?2)
            AND (?3 IS NULL OR ?3 <= e.received) AND (?4 IS NULL OR e.received < ?4)
+           AND json_extract(e.facts, '$.v') <> 0
          ORDER BY d.seq, d.place",
     )?;
     let found: Vec<(i64, u32, String)> = select
@@ -203,6 +208,7 @@ pub(super) fn replay_one(tx: &mut Tx<'_>, id: DeliveryId, force: bool, now: Time
     let Some(found) = read::delivery(tx.sql, tx.tag, id)? else { return Ok(ReplayedOne::NotFound) };
     let connector: ConnectorName = found.line.connector;
     match found.line.state {
+        state if found.facts.visitor == VisitorId::NOBODY => return Ok(ReplayedOne::NotReplayable(state)),
         State::Rejected | State::Dead | State::Held => {}
         State::Delivered if force => {}
         State::Delivered => return Ok(ReplayedOne::Delivered),

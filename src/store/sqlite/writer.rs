@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi};
 use tokio::sync::oneshot;
 
+use super::erase::{CleanUp, Withdrawn};
 use super::keys::Keys;
 use super::lately::Lately;
 use super::partial::Held;
@@ -85,6 +86,11 @@ pub(super) struct Tx<'a> {
     pub recent: &'a mut Recent,
     pub lately: &'a mut Lately,
     pub held: &'a mut Held,
+    /// Events whose unfinished deliveries this transaction cancels.
+    pub withdrawn: &'a mut Vec<Seq>,
+    /// Those of transactions before.
+    pub withdrawn_before: &'a Withdrawn,
+    pub clean_up: &'a mut Option<CleanUp>,
 }
 
 /// Events of neighbouring numbers that share rows of log entries.
@@ -204,6 +210,9 @@ pub(super) struct Writer {
     pub recent: Recent,
     pub lately: Lately,
     pub held: Held,
+    pub withdrawn: Arc<Withdrawn>,
+    pub withdrawn_fresh: Vec<Seq>,
+    pub clean_up: Option<CleanUp>,
     pub outbox: Arc<Outbox>,
     pub seen_written: Instant,
     pub pulse: Arc<Pulse>,
@@ -323,12 +332,18 @@ impl Writer {
                 self.recent.committed(group.is_empty());
                 self.lately.committed();
                 self.held.committed();
+                self.withdrawn.add(self.withdrawn_fresh.drain(..));
+                if let Some(clean_up) = self.clean_up.take() {
+                    clean_up.run(&self.sql);
+                }
             }
             Err(error) => {
                 self.counters = counters;
                 self.recent.rolled_back();
                 self.lately.rolled_back();
                 self.held.rolled_back();
+                self.withdrawn_fresh.clear();
+                self.clean_up = None;
                 if let StoreError::Fatal(why) = error {
                     self.broken.get_or_init(|| why.clone());
                 } else if let Err(rollback) = self.roll_back() {
@@ -353,6 +368,9 @@ impl Writer {
             recent: &mut self.recent,
             lately: &mut self.lately,
             held: &mut self.held,
+            withdrawn: &mut self.withdrawn_fresh,
+            withdrawn_before: &self.withdrawn,
+            clean_up: &mut self.clean_up,
         };
         for task in group {
             task.run(&mut tx)?;
