@@ -7,13 +7,14 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::store::StoreError;
 use crate::telemetry::events;
 
 /// What is wrong with one parameter or member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldProblem {
     pub field: String,
     pub problem: String,
@@ -85,7 +86,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = match self.said {
-            Said::Error(error) => json(self.status, &serde_json::json!({ "error": error })),
+            Said::Error(error) => json(self.status, &ErrorShown { error }),
             Said::Fields(problems) => json(self.status, &problems),
         };
         if let Some((name, value)) = self.header {
@@ -111,11 +112,19 @@ pub fn ok<T: Serialize + ?Sized>(value: &T) -> Answer {
 
 /// 200 with a list under `items`.
 pub fn items<T: Serialize>(items: &[T]) -> Answer {
-    #[derive(Serialize)]
-    struct Items<'a, T> {
-        items: &'a [T],
-    }
     ok(&Items { items })
+}
+
+/// A list that is no page.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Items<'a, T> {
+    items: &'a [T],
+}
+
+/// What is wrong, where it is no parameter's fault.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ErrorShown {
+    error: String,
 }
 
 /// A part of the path, decoded.

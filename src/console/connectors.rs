@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer::{self, Answer, Refusal};
@@ -13,8 +14,8 @@ use super::{LaneState, Room};
 use crate::model::connector::{Connector, Triggers};
 use crate::store::{Backlog, ContainerSeen};
 
-#[derive(Serialize)]
-struct ConnectorShown<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ConnectorShown<'a> {
     name: &'a str,
     mode: &'static str,
     revision: &'a str,

@@ -13,6 +13,7 @@ mod erase;
 mod events;
 mod explain;
 mod health;
+mod openapi;
 pub mod replay;
 pub mod sample;
 pub mod server;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
@@ -137,23 +138,31 @@ struct Room {
 /// Every path of the admin listener, behind the door.
 pub fn router(desk: Desk) -> Router {
     let room = Arc::new(Room { desk, explaining: Arc::new(Semaphore::new(EXPLANATIONS_MAX)) });
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route("/api/connectors", get(connectors::list))
-        .route("/api/connectors/{name}/test", post(test::test))
-        .route("/api/deliveries", get(deliveries::list))
-        .route("/api/deliveries/{id}", get(deliveries::one))
-        .route("/api/deliveries/{id}/replay", post(replay::one))
-        .route("/api/replay", post(replay::many))
-        .route("/api/erase", post(erase::erase))
-        .route("/api/explain", post(explain::explain))
-        .route("/api/events/{id}", get(events::one))
-        .route("/api/containers", get(containers::list))
-        .route("/api/variables", get(variables::list))
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .fallback(answer::unknown_path)
         .method_not_allowed_fallback(answer::wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&room), door::guard))
         .with_state(room)
+}
+
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Room>>)> {
+    vec![
+        ("/healthz", get(health::healthz)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(health::metrics)),
+        ("/openapi.json", get(openapi::serve)),
+        ("/api/connectors", get(connectors::list)),
+        ("/api/connectors/{name}/test", post(test::test)),
+        ("/api/deliveries", get(deliveries::list)),
+        ("/api/deliveries/{id}", get(deliveries::one)),
+        ("/api/deliveries/{id}/replay", post(replay::one)),
+        ("/api/replay", post(replay::many)),
+        ("/api/erase", post(erase::erase)),
+        ("/api/explain", post(explain::explain)),
+        ("/api/events/{id}", get(events::one)),
+        ("/api/containers", get(containers::list)),
+        ("/api/variables", get(variables::list)),
+    ]
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::answer::{self, Answer, FieldProblem, Refusal};
 use super::asked::{self, Asked};
@@ -22,6 +23,20 @@ use crate::telemetry::events;
 
 /// The states that a replay starts from.
 pub const REPLAYED_STATES: &[DeliveryState] = &[DeliveryState::Dead, DeliveryState::Rejected, DeliveryState::Held];
+
+/// A delivery that is to be sent again.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ReplayedShown {
+    id: String,
+    connector: String,
+    state: &'static str,
+}
+
+/// How many deliveries are to be sent again.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ReplayedCount {
+    count: u64,
+}
 
 pub(super) async fn one(
     State(room): State<Arc<Room>>,
@@ -38,9 +53,8 @@ pub(super) async fn one(
         ReplayedOne::Replayed(connector) => {
             (room.desk.nudge)(&connector);
             events::delivery_replayed(id, force);
-            answer::ok(
-                &json!({ "id": id.to_string(), "connector": &*connector, "state": DeliveryState::Pending.word() }),
-            )
+            let state = DeliveryState::Pending.word();
+            answer::ok(&ReplayedShown { id: id.to_string(), connector: connector.to_string(), state })
         }
         ReplayedOne::NotFound => Err(unknown(id)),
         ReplayedOne::Delivered => {
@@ -77,7 +91,7 @@ pub(super) async fn many(State(room): State<Arc<Room>>, request: Request) -> Ans
     let done = room.desk.store.replay(selection, now(), spacing).await.map_err(|e| failed(&e))?;
     done.connectors.iter().for_each(|name| (room.desk.nudge)(name));
     events::replay_asked(name.as_deref(), state.word(), done.count);
-    answer::ok(&json!({ "count": done.count }))
+    answer::ok(&ReplayedCount { count: done.count })
 }
 
 /// Reads `10/s`, `30/m` or `500/h` into the time between two deliveries. Due times are whole milliseconds: beyond 1000/s

@@ -2,28 +2,29 @@
 //!
 //! Refuses: a list of its own; the tables are the vocabulary's.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer::{self, Answer};
 use crate::model::filter::FILTERS;
 use crate::model::variable::{OPEN_SLOTS, Variable};
 
-#[derive(Serialize)]
-struct Vocabulary {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Vocabulary {
     variables: Vec<Word>,
     /// Slots that take a name of the author's choice.
     open: Vec<Word>,
     filters: Vec<FilterShown>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Word {
     name: &'static str,
     group: &'static str,
     meaning: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FilterShown {
     name: &'static str,
     argument: &'static str,

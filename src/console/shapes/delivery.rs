@@ -2,6 +2,7 @@
 //!
 //! Refuses: revealing; a request is shown as the log keeps it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::event::{ClickShown, FactsShown};
@@ -12,7 +13,7 @@ use crate::model::record::{Attempt, ShownRequest};
 use crate::store::{DeliveryDetail, LogEntry, LoggedEntry};
 
 /// Everything about one delivery.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Detail {
     #[serde(flatten)]
     pub head: Head,
@@ -34,7 +35,7 @@ pub struct Detail {
 }
 
 /// Why a click was chosen, or why none was.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AttributionShown {
     pub model: &'static str,
     pub window_s: u64,
@@ -43,7 +44,7 @@ pub struct AttributionShown {
 }
 
 /// One attempt.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AttemptShown {
     /// From 1.
     pub number: u32,
@@ -63,7 +64,7 @@ pub struct AttemptShown {
 }
 
 /// Something that happened to a delivery beside its attempts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct HistoryShown {
     pub at: String,
     /// `started`, `rendered`, `ended` or `replayed`.

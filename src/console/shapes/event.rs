@@ -2,6 +2,7 @@
 //!
 //! Refuses: rounding numbers; they are written with their own text.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -15,7 +16,7 @@ use crate::model::value::Value;
 use crate::store::EventDetail;
 
 /// One click.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ClickShown {
     pub param: String,
     pub value: String,
@@ -29,7 +30,7 @@ pub struct ClickShown {
 }
 
 /// What was known when an event was decided.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FactsShown {
     pub event: Box<RawValue>,
     /// The visitor's number in this store.
@@ -44,7 +45,7 @@ pub struct FactsShown {
 }
 
 /// A stored event with its deliveries.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EventShown {
     pub facts: FactsShown,
     pub deliveries: Vec<Line>,

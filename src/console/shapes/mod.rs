@@ -6,6 +6,7 @@
 mod delivery;
 mod event;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use delivery::{AttemptShown, Detail};
@@ -17,7 +18,7 @@ use crate::pipeline::explain::Explained;
 use crate::store::{DeliveryLine, DeliveryPage, Erased};
 
 /// What a line and a detail of the log share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Head {
     pub id: String,
     pub event_id: String,
@@ -34,7 +35,7 @@ pub struct Head {
 }
 
 /// One line of the delivery log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     #[serde(flatten)]
     pub head: Head,
@@ -43,7 +44,7 @@ pub struct Line {
 }
 
 /// A page of the delivery log, newest first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     pub items: Vec<Line>,
     /// `null` on the last page.
@@ -51,7 +52,7 @@ pub struct Page {
 }
 
 /// A request, secrets masked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RequestShown {
     pub method: String,
     pub url: String,
@@ -61,7 +62,7 @@ pub struct RequestShown {
 }
 
 /// One connector's answer to `explain`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Explanation {
     pub connector: String,
     pub verdict: &'static str,
@@ -72,7 +73,7 @@ pub struct Explanation {
 }
 
 /// A postback made on demand.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TestShown {
     pub deliveries: Vec<String>,
     pub requests: Vec<RequestShown>,
@@ -81,7 +82,7 @@ pub struct TestShown {
 }
 
 /// What was erased of a person.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ErasedShown {
     pub visitors: u64,
     pub identifiers: u64,

@@ -8,6 +8,8 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::Taken;
 use crate::ingest::reading::{Problem, Reason, Refused};
@@ -46,23 +48,26 @@ impl From<Refused> for Refusal {
     }
 }
 
-/// The answer to events that are durable: `{"status":"ok","event_id":"…"}`, of an array the first one's id, and all of
-/// them in `event_ids`.
+/// What is told of events that are durable.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Accepted<'a> {
+    /// `ok`.
+    status: &'static str,
+    /// Of an array, that of its first.
+    event_id: &'a str,
+    /// Of an array, all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_ids: Option<&'a [String]>,
+}
+
+/// The answer to events that are durable.
 pub(super) fn accepted(status: StatusCode, taken: &Taken) -> Response {
-    let mut body = String::from(r#"{"status":"ok","event_id":"#);
-    json::write_string(&mut body, taken.ids.first().map_or("", String::as_str));
-    if taken.is_array {
-        body.push_str(r#","event_ids":["#);
-        for (i, id) in taken.ids.iter().enumerate() {
-            if i != 0 {
-                body.push(',');
-            }
-            json::write_string(&mut body, id);
-        }
-        body.push(']');
-    }
-    body.push('}');
-    respond(status, body)
+    let answer = Accepted {
+        status: "ok",
+        event_id: taken.ids.first().map_or("", String::as_str),
+        event_ids: taken.is_array.then_some(&taken.ids),
+    };
+    respond(status, serde_json::to_string(&answer).expect("texts are JSON"))
 }
 
 /// The answer to a refusal: a JSON list of `{field, problem}`, whatever the status.

@@ -25,7 +25,7 @@ use http::{Method, StatusCode};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
 
-pub use answer::Refusal;
+pub use answer::{Accepted, Refusal};
 pub(crate) use request::pairs;
 pub use request::{Body, Content, Request};
 pub use serve::{CONNECTIONS_MAX, serve};
@@ -90,14 +90,25 @@ struct Shared {
 
 fn router(state: HttpState) -> Router {
     let shared = Arc::new(Shared { state, rates: rates::Rates::default() });
-    Router::new()
-        .route("/collect/hook", route(HOOK))
-        .route("/collect/{event_type}/{container_key}", route(COLLECT))
-        .route("/collect/{event_type}/{container_key}/{session_id}", route(COLLECT))
-        .route("/collector/webhook_event/{container_key}", route(BATCH))
-        .route("/conversion/{container_key}", route(CONVERSION))
+    ROUTES
+        .iter()
+        .fold(Router::new(), |router, (path, dialect)| router.route(path, route(*dialect)))
         .fallback(async || answer::refused(&Refusal::NotFound))
         .with_state(shared)
+}
+
+/// Every path, parts that are open in braces, and the dialect that is spoken there.
+const ROUTES: &[(&str, Dialect)] = &[
+    ("/collect/hook", HOOK),
+    ("/collect/{event_type}/{container_key}", COLLECT),
+    ("/collect/{event_type}/{container_key}/{session_id}", COLLECT),
+    ("/collector/webhook_event/{container_key}", BATCH),
+    ("/conversion/{container_key}", CONVERSION),
+];
+
+/// Each path with the methods that it takes, for who describes them.
+pub fn paths() -> impl Iterator<Item = (&'static str, &'static [Method])> {
+    ROUTES.iter().map(|(path, dialect)| (*path, dialect.methods))
 }
 
 type Path = Result<RawPathParams, RawPathParamsRejection>;

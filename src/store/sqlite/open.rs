@@ -125,6 +125,7 @@ impl Store {
             counters_written: None,
             seen,
             seen_written: Instant::now(),
+            seen_under_way: false,
             pulse,
             broken: Arc::default(),
             syncer: None,

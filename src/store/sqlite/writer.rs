@@ -215,6 +215,8 @@ pub(super) struct Writer {
     pub clean_up: Option<CleanUp>,
     pub outbox: Arc<Outbox>,
     pub seen_written: Instant,
+    /// The transaction under way writes them.
+    pub seen_under_way: bool,
     pub pulse: Arc<Pulse>,
     pub broken: Broken,
     /// Who makes commits durable; a store in memory needs nobody.
@@ -330,6 +332,10 @@ impl Writer {
             Ok(()) => {
                 self.counters_written = Some(self.counters);
                 self.recent.committed(group.is_empty());
+                if std::mem::take(&mut self.seen_under_way) {
+                    (self.seen.is_new, self.seen.has_moved) = (false, false);
+                    self.seen_written = Instant::now();
+                }
                 self.lately.committed();
                 self.held.committed();
                 self.withdrawn.add(self.withdrawn_fresh.drain(..));
@@ -340,6 +346,7 @@ impl Writer {
             Err(error) => {
                 self.counters = counters;
                 self.recent.rolled_back();
+                self.seen_under_way = false;
                 self.lately.rolled_back();
                 self.held.rolled_back();
                 self.withdrawn_fresh.clear();
@@ -399,9 +406,7 @@ impl Writer {
         for (container, name, last) in self.seen.all() {
             upsert.execute((container, name, last.ms()))?;
         }
-        self.seen.is_new = false;
-        self.seen.has_moved = false;
-        self.seen_written = Instant::now();
+        self.seen_under_way = true;
         Ok(())
     }
 
