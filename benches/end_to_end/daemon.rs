@@ -64,14 +64,14 @@ pub fn configure(
     options: &Options,
     plan: &Plan,
     source: Option<&Queue>,
-    admin: &str,
+    (admin, ingest): (&str, &str),
 ) -> anyhow::Result<PathBuf> {
     let data = plan.data.clone().unwrap_or_else(|| "data".into());
     let mut config = serde_json::json!({
         "connectors": "connectors.yaml",
         "containers": [{"key": CONTAINER, "name": "bench", "country": "DE"}],
         "store": {"path": data},
-        "ingest": {"listen": free_address()?},
+        "ingest": {"listen": ingest},
         "admin": {"listen": admin},
         "egress": {"allow": ["127.0.0.0/8"]},
         "attribution": {"click_params": plan.click_params},
@@ -94,14 +94,16 @@ pub fn configure(
 pub struct Daemon {
     process: Process,
     admin: String,
+    /// Where events may be sent to over HTTP.
+    pub ingest: String,
     folder: Folder,
 }
 
 impl Daemon {
     pub fn start(options: &Options, queue: &Queue, plan: &Plan) -> anyhow::Result<Self> {
         let folder = Folder::new(&options.store())?;
-        let admin = free_address()?;
-        let file = configure(folder.path(), options, plan, Some(queue), &admin)?;
+        let (admin, ingest) = (free_address()?, free_address()?);
+        let file = configure(folder.path(), options, plan, Some(queue), (&admin, &ingest))?;
         let log = std::fs::File::create(folder.path().join("log.txt"))?;
         let mut command = Command::new(&options.binary);
         command.arg("run").arg("--config").arg(file).current_dir(folder.path()).stdin(Stdio::null());
@@ -109,7 +111,7 @@ impl Daemon {
         if let Some(ca) = &plan.ca_file {
             trust(&mut command, ca);
         }
-        Ok(Self { process: Process::start(&mut command)?, admin, folder })
+        Ok(Self { process: Process::start(&mut command)?, admin, ingest, folder })
     }
 
     pub fn pid(&self) -> u32 {

@@ -101,7 +101,7 @@ async fn one(options: &Options, case: &Case) -> anyhow::Result<Figures> {
     let sink = Sink::start(&sink_settings)?;
     let plan = Plan { data: Some(data.clone()), ..plan(options, case, &sink) };
     if store != Content::Nothing {
-        let config = configure(home.path(), options, &plan, None, &free_address()?)?;
+        let config = configure(home.path(), options, &plan, None, (&free_address()?, &free_address()?))?;
         let filler = Process::own(fill::MODE, &fill::Settings { config, data, content: store }, |command| command)?;
         println!("{}", filler.line(FILLING)?);
         // What the system still has to write is no part of what follows.

@@ -3,6 +3,7 @@
 //! Refuses: knowing how anything is started or counted; that is below.
 
 mod growth;
+mod hook;
 mod isolation;
 mod latency;
 mod partners;
@@ -21,6 +22,8 @@ pub enum Scenario {
     Throughput,
     /// A full queue of page views, none of which is
     Views,
+    /// Page views over HTTP, also beside stalled connections
+    Hook,
     /// From publishing to the network, at a steady rate
     Latency,
     /// A network that hangs beside one that does not
@@ -38,6 +41,7 @@ impl Scenario {
         match self {
             Self::Throughput => "throughput: a full queue, every event is sent",
             Self::Views => "views: a full queue of page views that trigger nothing",
+            Self::Hook => "hook: page views over HTTP, one a request, 64 at a time",
             Self::Latency => "latency: from publishing to the network, at 500 events/s",
             Self::Isolation => "isolation: every tenth event goes to a network that never answers",
             Self::Partners => "partners: 200 networks that take their time",
@@ -50,6 +54,7 @@ impl Scenario {
         match self {
             Self::Throughput => throughput::run(options, table).await,
             Self::Views => views::run(options, table).await,
+            Self::Hook => hook::run(options, table).await,
             Self::Latency => latency::run(options, table).await,
             Self::Isolation => isolation::run(options, table).await,
             Self::Partners => partners::run(options, table).await,

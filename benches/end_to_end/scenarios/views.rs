@@ -90,7 +90,7 @@ fn parse(options: &Options, job: &Job<'_>) -> anyhow::Result<(f64, Books)> {
 
 /// The rate between the first look that saw any and the first that saw all. So it ends up to one pause too late, and the
 /// daemon seems slower by that.
-async fn admit(daemon: Daemon, events: usize) -> anyhow::Result<(f64, Books)> {
+pub(super) async fn admit(daemon: Daemon, events: usize) -> anyhow::Result<(f64, Books)> {
     let mut first: Option<(Instant, usize)> = None;
     let (mut moved, mut seen) = (Instant::now(), 0);
     let (span, counted) = loop {
