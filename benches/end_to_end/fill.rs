@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use postbackd::config::{LoadOptions, load};
-use postbackd::model::event::{Consent, Event, EventId, Texts};
+use postbackd::model::event::{Event, EventId, Texts};
 use postbackd::model::field::Field;
 use postbackd::model::ids::Seq;
 use postbackd::model::outcome::Outcome;
@@ -184,18 +184,8 @@ fn event(content: Content, n: usize, from: Time) -> Event {
         container: CONTAINER.into(),
         id: EventId::Given(format!("past-{n}").into()),
         name: Some(name.into()),
-        time: at,
-        received: at,
         texts,
-        email_variants: Vec::new(),
-        phone_variants: Vec::new(),
-        click_time: None,
-        items: Vec::new(),
-        consent: Consent::default(),
-        attributes: Vec::new(),
-        is_partial: false,
-        new_session_at: None,
-        is_test: false,
+        ..Event::bare(at, at)
     }
 }
 

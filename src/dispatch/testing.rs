@@ -19,7 +19,7 @@ use crate::model::connector::{
     Body, BreakerPolicy, Connector, Limits, Mode, OnUncertain, PostbackSpec, Timeouts, Triggers,
 };
 use crate::model::delivery::{Delivery, Reason, Sending, State};
-use crate::model::event::{Consent, Event, EventId, Texts};
+use crate::model::event::{Event, EventId};
 use crate::model::facts::{Facts, Known};
 use crate::model::ids::{ConnectorName, DeliveryId, Seq, StoreTag, VisitorId};
 use crate::model::outcome::Outcome;
@@ -57,18 +57,7 @@ pub(crate) fn job(connector: &str, seq: i64, place: u32, sending: Sending, now: 
         container: "shop".into(),
         id: EventId::Given(seq.to_string().into()),
         name: Some("Purchase".into()),
-        time: now,
-        received: now,
-        texts: Texts::default(),
-        email_variants: Vec::new(),
-        phone_variants: Vec::new(),
-        click_time: None,
-        items: Vec::new(),
-        consent: Consent::default(),
-        attributes: Vec::new(),
-        is_partial: false,
-        new_session_at: None,
-        is_test: false,
+        ..Event::bare(now, now)
     };
     let facts = Facts {
         seq: Seq(seq),

@@ -82,7 +82,12 @@ pub(super) fn read_over_http(
     kind: Body,
     body: &str,
 ) -> Result<Vec<Event>, Refusal> {
-    let context = Context {
+    read(&request(path, query, kind, body), &context(containers))
+}
+
+/// Of a message that comes at [`NOON`] with nothing beside it.
+pub(super) fn context(containers: &[Container]) -> Context<'_> {
+    Context {
         containers,
         container_header: None,
         container_default: None,
@@ -90,8 +95,7 @@ pub(super) fn read_over_http(
         sent: None,
         received: Time::from_ms(NOON),
         redelivered: false,
-    };
-    read(&request(path, query, kind, body), &context)
+    }
 }
 
 /// 2026-01-10T12:00:00Z.

@@ -21,15 +21,7 @@ fn with<T>(
     change: impl FnOnce(&mut Context<'_>) -> T,
     body: impl AsRef<[u8]>,
 ) -> Result<Vec<Event>, Refused> {
-    let mut context = Context {
-        containers,
-        container_header: None,
-        container_default: None,
-        message_id: None,
-        sent: None,
-        received: Time::from_ms(NOON),
-        redelivered: false,
-    };
+    let mut context = samples::context(containers);
     change(&mut context);
     read_message(body.as_ref(), &context)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::event::{EventId, Texts};
+use crate::model::event::EventId;
 use crate::model::ids::VisitorId;
 use crate::model::visitor::Session;
 
@@ -20,23 +20,7 @@ pub(in crate::rules) fn minute(n: i64) -> Time {
 }
 
 pub(in crate::rules) fn event(time: Time) -> Event {
-    Event {
-        container: Arc::from("shop"),
-        id: EventId::Given("1".into()),
-        name: None,
-        time,
-        received: time,
-        texts: Texts::default(),
-        email_variants: Vec::new(),
-        phone_variants: Vec::new(),
-        click_time: None,
-        items: Vec::new(),
-        consent: Consent::default(),
-        attributes: Vec::new(),
-        is_partial: false,
-        new_session_at: None,
-        is_test: false,
-    }
+    Event { container: Arc::from("shop"), id: EventId::Given("1".into()), ..Event::bare(time, time) }
 }
 
 pub(in crate::rules) fn with(mut event: Event, fields: &[(Field, &str)]) -> Event {

@@ -133,7 +133,7 @@ impl Admit {
             facts.visitor = owner.visitor.id;
             facts.matched_by = owner.matched_by;
             tx.sql
-                .prepare_cached("UPDATE delivery SET visitor = ?2 WHERE seq = ?1 AND state = 'waiting'")?
+                .prepare_cached("UPDATE delivery SET visitor = ?2 WHERE seq = ?1 AND +state = 'waiting'")?
                 .execute((seq.0, owner.visitor.id.0))?;
         }
         facts.known = self.planner.known(&owner.visitor, &merged.event);

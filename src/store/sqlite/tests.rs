@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::model::click::{Click, Landing};
 use crate::model::delivery::{Attribution, AttributionModel, Reason, Sending};
-use crate::model::event::{Consent, Event, EventId, Texts};
+use crate::model::event::{Consent, Event, EventId};
 use crate::model::facts::{Facts, Known};
 use crate::model::identifier::{Identifier, IdentifierKind};
 use crate::model::ids::VisitorId;
@@ -152,18 +152,10 @@ fn event(name: &str, id: &str) -> Event {
         container: "shop".into(),
         id: EventId::Given(id.into()),
         name: (!name.is_empty()).then(|| name.into()),
-        time: now(0),
-        received: now(0),
-        texts: Texts::default(),
-        email_variants: Vec::new(),
-        phone_variants: Vec::new(),
-        click_time: None,
         items: vec![crate::json::parse(r#"{"id":"a","price":9.90}"#).unwrap()],
         consent: Consent { ads: Some(true), analytics: None },
         attributes: vec![("plan".into(), crate::json::parse(r#"{"deep":[1.50,null]}"#).unwrap())],
-        is_partial: false,
-        new_session_at: None,
-        is_test: false,
+        ..Event::bare(now(0), now(0))
     }
 }
 

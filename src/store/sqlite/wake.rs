@@ -61,6 +61,14 @@ fn waiting(row: &rusqlite::Row<'_>) -> rusqlite::Result<Waiting> {
     })
 }
 
+/// What waits, of one visitor or of one event.
+fn found(tx: &Tx<'_>, whose: &'static str, number: i64) -> Result<Vec<Waiting>, StoreError> {
+    // The plus keeps SQLite from going by the state, which so many have.
+    let mut select =
+        tx.sql.prepare_cached(&format!("SELECT {COLUMNS} FROM delivery WHERE {whose} AND +state = 'waiting'"))?;
+    Ok(select.query_map([number], waiting)?.collect::<Result<_, _>>()?)
+}
+
 /// Decides again what waits for `visitor`, who has gained a click or taken another over.
 pub(super) fn visitor(
     tx: &mut Tx<'_>,
@@ -69,15 +77,8 @@ pub(super) fn visitor(
     now: Time,
     woken: &mut Woken,
 ) -> Result<(), StoreError> {
-    let rows: Vec<Waiting> = tx
-        .sql
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM delivery WHERE visitor = ?1 AND state = 'waiting'"))?
-        .query_map([visitor.id.0], waiting)?
-        .collect::<Result<_, _>>()?;
-    for row in rows {
-        again(tx, planner, &row, visitor, now, woken)?;
-    }
-    Ok(())
+    let rows = found(tx, "visitor = ?1", visitor.id.0)?;
+    rows.iter().try_for_each(|row| again(tx, planner, row, visitor, now, woken))
 }
 
 /// Decides what waits of the event at `seq`, which is held no more, for its `visitor`.
@@ -89,15 +90,8 @@ pub(super) fn event(
     now: Time,
     woken: &mut Woken,
 ) -> Result<(), StoreError> {
-    let rows: Vec<Waiting> = tx
-        .sql
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM delivery WHERE seq = ?1 AND state = 'waiting'"))?
-        .query_map([seq.0], waiting)?
-        .collect::<Result<_, _>>()?;
-    for row in rows {
-        again(tx, planner, &row, visitor, now, woken)?;
-    }
-    Ok(())
+    let rows = found(tx, "seq = ?1", seq.0)?;
+    rows.iter().try_for_each(|row| again(tx, planner, row, visitor, now, woken))
 }
 
 /// Decides for good what has waited until `now`, at most `limit`; the number decided. Until `keys_until` the ids of events that
@@ -113,7 +107,8 @@ pub(super) fn due(
     let rows: Vec<Waiting> = tx
         .sql
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM delivery WHERE state = 'waiting' AND due <= ?1 ORDER BY due LIMIT ?2"
+            "SELECT {COLUMNS} FROM delivery INDEXED BY delivery_waiting
+             WHERE state = 'waiting' AND due <= ?1 ORDER BY due LIMIT ?2"
         ))?
         .query_map((now.ms(), i64::try_from(limit).unwrap_or(i64::MAX)), waiting)?
         .collect::<Result<_, _>>()?;
