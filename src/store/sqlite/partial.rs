@@ -56,7 +56,8 @@ impl Held {
         self.by_key.is_empty() && self.fresh.is_empty()
     }
 
-    fn of(&self, key: i64) -> Option<Seq> {
+    /// The event that is held under the key of its id.
+    pub(super) fn of(&self, key: i64) -> Option<Seq> {
         self.fresh.get(&key).copied().unwrap_or_else(|| self.by_key.get(&key).copied())
     }
 

@@ -318,7 +318,9 @@ fn seqs_in_state(
 pub(super) fn numbered(tx: &Tx<'_>, id: &str) -> Result<Vec<i64>, StoreError> {
     let mut seqs = Vec::new();
     for (container, name, _) in tx.seen.all().filter(|(_, name, _)| !name.is_empty()) {
-        for hash in [tx.keys.event(container, name, id), tx.keys.tried(container, name, id)] {
+        let key = tx.keys.event(container, name, id);
+        seqs.extend(tx.held.of(key).map(|seq| seq.0));
+        for hash in [key, tx.keys.tried(container, name, id)] {
             seqs.extend(tx.recent.key(tx.sql, hash)?.map(|row| row.value));
         }
     }
