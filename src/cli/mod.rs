@@ -16,6 +16,7 @@ mod replay;
 mod run;
 mod schema;
 mod show;
+mod templates;
 mod test;
 mod variables;
 
@@ -101,6 +102,7 @@ enum Command {
     Log(log::Args),
     Replay(replay::Args),
     Erase(erase::Args),
+    Templates(templates::Args),
     Schema(schema::Args),
     Variables(variables::Args),
     New(new::Args),
@@ -125,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Log(args) => log::run(args, file, &mut out),
         Command::Replay(args) => replay::run(args, file, &mut out),
         Command::Erase(args) => erase::run(args, file, &mut out),
+        Command::Templates(args) => templates::run(args, &mut out),
         Command::Schema(args) => schema::run(args, &mut out),
         Command::Variables(args) => variables::run(args, &mut out),
         Command::New(args) => new::run(args, file, &mut out),

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::out::Out;
-use super::{Done, Exit, Failure};
+use super::{Done, Exit, Failure, templates};
 use crate::config::connectors_folder;
 
 /// Longest name of a connector: it becomes a file's name and a label of metrics.
@@ -15,16 +15,28 @@ const NAME_MAX: usize = 64;
 
 /// Write a connector to start from
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  postbackd new network-x\n\n\
+#[command(
+    after_help = "Examples:\n  postbackd new network-x\n  postbackd new my-pixel --template meta-conversions-api\n\n\
                         Writes NAME.yaml into the folder that `connectors` of the configuration names, in test mode: what \
-                        would be sent is logged, and nothing is sent until you write `mode: enabled`.")]
+                        would be sent is logged, and nothing is sent until you write `mode: enabled`."
+)]
 pub struct Args {
     /// The connector's name: a-z, 0-9 and -
     #[arg(value_parser = name)]
     name: String,
+    /// A ready-made connector, of which only the settings are left to fill in
+    #[arg(long, value_name = "TEMPLATE")]
+    template: Option<String>,
 }
 
 pub fn run(args: &Args, file: &Path, out: &mut Out) -> Done {
+    let text = match &args.template {
+        Some(template) => {
+            let ready = templates::found(template)?;
+            templates::connector(ready, &ready.read(), &args.name)
+        }
+        None => START.replace("NAME", &args.name),
+    };
     let folder = folder(file)?;
     let path = folder.join(format!("{}.yaml", args.name));
     let failed = |e: &std::io::Error| Failure::new(Exit::No, format_args!("{} can't be written: {e}", path.display()));
@@ -35,7 +47,7 @@ pub fn run(args: &Args, file: &Path, out: &mut Out) -> Done {
         }
         _ => failed(&e),
     })?;
-    to.write_all(START.replace("NAME", &args.name).as_bytes()).map_err(|e| failed(&e))?;
+    to.write_all(text.as_bytes()).map_err(|e| failed(&e))?;
     writeln!(out, "{}", path.display());
     writeln!(out, "edit it, then: postbackd check && postbackd test {}", args.name);
     Ok(Exit::Ok)

@@ -9,6 +9,7 @@ mod daemon;
 mod fields;
 pub mod files;
 pub mod fixtures;
+pub mod gallery;
 mod json_value;
 mod keys;
 mod load;

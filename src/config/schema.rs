@@ -34,6 +34,10 @@ pub fn connector() -> String {
         ],
         "$defs": {"connector": object(&CONNECTOR)}
     });
+    // What a ready-made connector has, its user need not say.
+    let one = &mut schema["$defs"]["connector"];
+    let whole = std::mem::replace(&mut one["required"], json!(["name"]));
+    one["anyOf"] = json!([{"required": whole}, {"required": ["template"]}]);
     head(&mut schema, "postbackd connector", "one connector, or a list under `connectors`");
     print(schema)
 }

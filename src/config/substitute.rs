@@ -44,6 +44,11 @@ impl Substituted {
         at.map_or(0, |(result, written, length)| written + (offset - result).min(*length))
     }
 
+    /// Another text in its place, in which places as written can't be told any more.
+    pub fn rewritten(self, text: Text) -> Self {
+        Self { text, kept: Vec::new(), ..self }
+    }
+
     fn keep(&mut self, written: &str, range: std::ops::Range<usize>) {
         self.kept.push((self.text.len(), range.start, range.len()));
         self.text.push(&written[range]);

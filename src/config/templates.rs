@@ -7,15 +7,25 @@ use super::node::{Meaning, Node, Tree};
 use super::problem::Position;
 use super::substitute::Substituted;
 use super::{json_value, values};
+use crate::model::connector::Setting;
 use crate::model::secret::Text;
 use crate::model::template::{JsonSource, JsonTemplate, Place, Slot, Template, TemplateError, UrlTemplate};
 use crate::rules::template::{self, Compiled};
 
+/// How a setting begins in a template, where it stands alone.
+const SETTING: &str = "<<SETTING.";
+
+/// Where scheme, host and port of a URL end.
+fn origin_end(url: &str) -> usize {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at)
+}
+
 /// What the templates of a connector may ask for besides variables.
 pub struct Templates<'a> {
     pub ctx: &'a Context<'a>,
-    /// The names under `settings`.
-    pub settings: Vec<&'a str>,
+    /// Those under `settings`.
+    pub settings: &'a [Setting],
     /// Whether there is an item at hand.
     pub for_each: bool,
 }
@@ -28,15 +38,57 @@ impl Templates<'_> {
         self.finish(label, node, &text, compiled)
     }
 
-    /// The URL template at `node`.
+    /// The URL template at `node`. A setting may stand in its host, since it is the operator's and no event's: there it is put
+    /// in now, and the origin is fixed from here on like any other.
     pub fn url(&self, label: &str, node: &Node) -> Option<UrlTemplate> {
-        let text = self.ctx.text(label, node)?;
+        let mut text = self.ctx.text(label, node)?;
+        if text.text.reveal()[..origin_end(text.text.reveal())].contains(SETTING) {
+            match self.with_origin(&text.text) {
+                Ok(whole) => text = text.rewritten(whole),
+                Err(wrong) => {
+                    self.ctx.error(node.at, format!("{label}: {wrong}"));
+                    return None;
+                }
+            }
+        }
         let compiled = template::compile_url(&text.text);
         if text.incomplete && compiled.is_err() {
             // What the missing variable would have made of it nobody can check.
             return template::compile_url(&Text::from("https://unset.invalid/")).ok().map(|c| c.template);
         }
         self.finish(label, node, &text, compiled)
+    }
+
+    /// The URL with each setting that stands in its scheme, host or port put in.
+    fn with_origin(&self, url: &Text) -> Result<Text, String> {
+        let end = origin_end(url.reveal());
+        let (mut out, mut from) = (Text::default(), 0);
+        for (part, is_secret) in url.parts() {
+            let inside = end.saturating_sub(from).min(part.len());
+            from += part.len();
+            if is_secret {
+                out.push_secret(part);
+                continue;
+            }
+            let mut rest = &part[..inside];
+            while let Some((before, after)) = rest.split_once(SETTING) {
+                let (name, after) = after.split_once(">>").ok_or("`<<` is not closed by `>>`")?;
+                let setting = self.settings.iter().find(|setting| *setting.name == *name);
+                let setting = setting.ok_or_else(|| format!("`SETTING.{name}` is not under `settings`"))?;
+                let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+                if setting.value.is_empty() || !setting.value.reveal().bytes().all(is_host) {
+                    return Err(format!(
+                        "the setting `{name}` stands in the host, so it must be one, like network.example"
+                    ));
+                }
+                out.push(before);
+                out.append(&setting.value);
+                rest = after;
+            }
+            out.push(rest);
+            out.push(&part[inside..]);
+        }
+        Ok(out)
     }
 
     /// The variable named at `node`.
@@ -138,14 +190,15 @@ impl Templates<'_> {
     /// What a slot asks for that this connector does not have.
     fn lacking(&self, slot: &Slot) -> Option<String> {
         match slot {
-            Slot::Setting(name) if !self.settings.contains(&&**name) => {
-                Some(match (values::nearest(name, self.settings.iter().copied()), self.settings.is_empty()) {
+            Slot::Setting(name) if !self.settings.iter().any(|setting| setting.name == *name) => {
+                let names: Vec<&str> = self.settings.iter().map(|setting| &*setting.name).collect();
+                Some(match (values::nearest(name, names.iter().copied()), names.is_empty()) {
                     (Some(near), _) => {
                         format!("`SETTING.{name}` is not under `settings`; did you mean `SETTING.{near}`?")
                     }
                     (None, true) => format!("`SETTING.{name}` needs `settings: {{{name}: …}}` in this connector"),
                     (None, false) => {
-                        format!("`SETTING.{name}` is not under `settings`, which has: {}", self.settings.join(", "))
+                        format!("`SETTING.{name}` is not under `settings`, which has: {}", names.join(", "))
                     }
                 })
             }

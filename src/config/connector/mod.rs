@@ -19,6 +19,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::files::Files;
 use super::fixtures::Fixture;
+use super::gallery;
 use super::keys::connector::CONNECTOR;
 use super::node::{Node, Tree};
 use super::problem::Position;
@@ -26,6 +27,7 @@ use super::templates::Templates;
 use super::{Container, values};
 use crate::model::connector::{Connector, ConsentKind, Deduplicate, Mode, Setting, Triggers};
 use crate::model::ids::{ConnectorName, ContainerKey, Revision};
+use crate::model::secret::Text;
 
 /// What a connector may refer to.
 pub struct World<'a> {
@@ -53,25 +55,26 @@ pub fn read(ctx: &Context<'_>, node: &Node, world: &World<'_>) -> Option<Draft> 
         ctx.error(node.at, "a connector must be a mapping; a list of connectors goes under `connectors:`");
         return None;
     }
+    let laid = gallery::lay_under(ctx, node)?;
+    let node = &*laid.node;
     let f = Fields::open(ctx, "a connector", node, &CONNECTOR)?;
     let name = f.given("name").and_then(|node| ctx.shown("name", node, name));
     let triggers = triggers(&f);
-    let names = || f.members("settings").unwrap_or_default().iter().map(|m| &*m.key).collect();
-    let templates = Templates { ctx, settings: names(), for_each: false };
+    let settings = settings(&f, &laid.secret);
+    let templates = Templates { ctx, settings: &settings, for_each: false };
     let when = f.objects("when").iter().filter_map(|f| condition::read(f, &templates)).collect();
     let click_matching = f.object("click_matching");
     let click_param_at = click_matching.as_ref().map_or(f.at, |click| click.position("param"));
     let click_matching = click_matching.and_then(|click| click::read(&click, world.clicks_kept));
     let deduplicate = f.object("deduplicate").and_then(|f| deduplicate(&f, &templates));
     let event_names = event_names(&f);
-    let settings = settings(&f);
     let mode = f.choice("mode", &[Mode::Enabled, Mode::Test, Mode::Disabled]).unwrap_or(Mode::Test);
     let containers = containers(&f, world.containers);
     let require_consent = f.choice("require_consent", &[ConsentKind::Ads, ConsentKind::Analytics]);
     let fixtures = f.objects("fixtures").iter().filter_map(expectation::read).collect();
     let request = f.object("postback").and_then(|postback| {
         let for_each = postback.choice("for_each", &[true]).unwrap_or_default();
-        request::read(&postback, &Templates { ctx, settings: names(), for_each }, world)
+        request::read(&postback, &Templates { ctx, settings: &settings, for_each }, world)
     });
     let name = ConnectorName::from(name?);
     let connector = request.map(|request| Connector {
@@ -158,7 +161,8 @@ fn deduplicate(f: &Fields<'_>, templates: &Templates<'_>) -> Option<Deduplicate>
     Some(Deduplicate { by: by?, keep: keep? })
 }
 
-fn settings(f: &Fields<'_>) -> Vec<Setting> {
+/// Those that are `secret` are kept out of logs even where they are written out.
+fn settings(f: &Fields<'_>, secret: &[Box<str>]) -> Vec<Setting> {
     let mut settings = Vec::new();
     for member in f.members("settings").unwrap_or_default() {
         let valid = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
@@ -166,9 +170,14 @@ fn settings(f: &Fields<'_>) -> Vec<Setting> {
             let message = format!("settings: `{}` is no name: use letters, digits and _", member.key);
             f.ctx.error(member.key_at, message);
         }
-        if let Some(text) = f.ctx.text(&member.key, &member.value) {
-            settings.push(Setting { name: member.key.clone(), value: text.text });
+        let Some(mut text) = f.ctx.text(&member.key, &member.value).map(|text| text.text) else { continue };
+        if secret.contains(&member.key) && !text.is_tainted() && !text.is_empty() {
+            f.ctx.keep_secret(text.reveal());
+            let mut kept = Text::default();
+            kept.push_secret(text.reveal());
+            text = kept;
         }
+        settings.push(Setting { name: member.key.clone(), value: text });
     }
     settings
 }

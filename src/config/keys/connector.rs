@@ -51,16 +51,15 @@ pub const CONNECTOR: Table = Table {
             "the request to send, like {url: https://network.example/postback}",
         )
         .required(),
+        Key::new(
+            "template",
+            TEXT,
+            "a ready-made connector that this one is laid over; `postbackd templates` lists them",
+        ),
         Key::new("settings", Shape::Map(&Shape::Text), "values for templates, as <<SETTING.name>>"),
         Key::new("fixtures", Shape::List(&Shape::Object(&FIXTURE)), "examples that `postbackd check` runs"),
     ],
-    refused: &[
-        (
-            "template",
-            "`template` (ready-made connectors) is not available in this version: write `postback` out, and keep its values in `settings`",
-        ),
-        ("pixel", "`pixel` is not available in this version: take it out, or keep it in a comment"),
-    ],
+    refused: &[("pixel", "`pixel` is not available in this version: take it out, or keep it in a comment")],
 };
 
 const SCALAR: Shape = Shape::Scalar;

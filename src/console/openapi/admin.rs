@@ -72,7 +72,7 @@ fn changes(generator: &mut SchemaGenerator) -> Vec<Operation> {
     let flag = || json!({"type": "boolean"});
     let named = By::ALL.map(|by| (by.word(), text()));
     let one_of: Vec<Value> = By::ALL.iter().map(|by| json!({"required": ["container", by.word()]})).collect();
-    let mut who = object(&[("container", text())], named.into_iter());
+    let mut who = object(&[("container", text())], named);
     who["oneOf"] = one_of.into();
     vec![
         Operation {
