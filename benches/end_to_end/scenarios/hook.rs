@@ -22,7 +22,8 @@ use crate::options::Options;
 use crate::queue::{Queue, with_queue};
 use crate::sink::{self, Sink};
 
-const EVENTS: usize = 20_000;
+/// So many that a p99 of some milliseconds is that of a thousand answers, spread over seconds.
+const EVENTS: usize = 100_000;
 
 /// Requests that open the connections and fill the caches, and are in no figure.
 const WARM_UP: usize = 1_000;
@@ -105,7 +106,7 @@ async fn one(options: &Options, way: Way, round: usize) -> anyhow::Result<Figure
             return Ok(Figures { events_per_s, p50_ms: f64::NAN, p99_ms: f64::NAN });
         }
         daemon.ready().await?;
-        let stalled = if way == Way::BesideStalled { Some(stall(&daemon.ingest).await?) } else { None };
+        let stalled = if way == Way::BesideStalled { Some(Stalled::open(&daemon.ingest).await?) } else { None };
         post(options, &daemon, WARM_UP, &format!("w{run}")).await?;
         let figures = post(options, &daemon, events, &run).await?;
         drop(stalled);
@@ -174,9 +175,48 @@ async fn answered(connection: &mut TcpStream) -> anyhow::Result<()> {
     }
 }
 
-/// Holds [`STALLED`] connections open for as long as it lives.
-async fn stall(address: &str) -> anyhow::Result<JoinSet<()>> {
-    let open = Arc::new(AtomicUsize::new(0));
+/// [`STALLED`] connections, open for as long as it lives. On a thread of their own: what they cost the sender's thread would
+/// count as the listener's.
+struct Stalled {
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Stalled {
+    async fn open(address: &str) -> anyhow::Result<Self> {
+        let open = Arc::new(AtomicUsize::new(0));
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (held, address) = (open.clone(), address.to_owned());
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                let connections = hold(&address, &held).await;
+                let _ = stopped.await;
+                drop(connections);
+            });
+        });
+        let stalled = Self { stop: Some(stop), thread: Some(thread) };
+        let end = Instant::now() + PATIENCE;
+        while open.load(Ordering::Relaxed) < STALLED * 9 / 10 {
+            let is_open = open.load(Ordering::Relaxed);
+            anyhow::ensure!(Instant::now() < end, "only {is_open} connections are open: `ulimit -n`?");
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(stalled)
+    }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Opens them, and opens again what the listener closes.
+async fn hold(address: &str, open: &Arc<AtomicUsize>) -> JoinSet<()> {
     let mut stalled = JoinSet::new();
     let whole = request(&"x".repeat(1000));
     for n in 0..STALLED {
@@ -200,14 +240,5 @@ async fn stall(address: &str) -> anyhow::Result<JoinSet<()>> {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-    let end = Instant::now() + PATIENCE;
-    while open.load(Ordering::Relaxed) < STALLED * 9 / 10 {
-        anyhow::ensure!(
-            Instant::now() < end,
-            "only {} connections are open: `ulimit -n`?",
-            open.load(Ordering::Relaxed)
-        );
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(stalled)
+    stalled
 }
