@@ -65,6 +65,7 @@ pub(super) fn shared(config: Config) -> Arc<ArcSwap<Config>> {
 /// A request without headers, as a dialect sees it.
 pub(super) fn request(path: &[&str], query: &str, kind: Body, body: &str) -> Request {
     Request {
+        target: format!("/?{query}"),
         path: path.iter().map(|part| (*part).into()).collect(),
         query: query.to_owned(),
         body: Content { kind, bytes: Bytes::copy_from_slice(body.as_bytes()) },

@@ -181,6 +181,23 @@ mod tests {
     }
 
     #[test]
+    fn of_many_bad_elements_each_is_named_and_what_is_left_out_is_counted() {
+        let list = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+        let refused = |count: usize| match read_body("shop", &list(count)) {
+            Err(Refusal::Problems(refused)) => refused,
+            _ => panic!("{count} are to be refused"),
+        };
+        let thousand = refused(1000);
+        let is_named = |n: usize| thousand.problems.iter().any(|p| p.field.starts_with(&format!("[{n}].")));
+        assert!((0..1000).all(is_named));
+        // Four fields are missing of each, and it says nothing.
+        assert_eq!(thousand.problems.len() + thousand.more, 5000);
+        assert_eq!(thousand.problems.len(), 1000 + 100);
+        let too_many = refused(6000);
+        assert_eq!((too_many.problems.len(), too_many.problems.len() + too_many.more), (5100, 30_000));
+    }
+
+    #[test]
     fn what_is_no_array_of_a_known_container_is_refused() {
         for body in ["", "[]", "{}", "x", "\"a\"", "[", r#"[{"a":1,"a":2}]"#] {
             assert!(!problems("fi", body).is_empty());

@@ -53,7 +53,7 @@ pub(super) fn each(
     read: impl Fn(usize, &RawValue) -> Result<Event, Refused>,
 ) -> Result<Vec<Event>, Refused> {
     let mut events = Vec::with_capacity(elements.len());
-    let mut refused: Option<Refused> = None;
+    let mut refused = Vec::new();
     for (index, element) in elements.iter().enumerate() {
         let read = if element.get().starts_with('{') {
             read(index, element)
@@ -62,16 +62,10 @@ pub(super) fn each(
         };
         match read {
             Ok(event) => events.push(event),
-            Err(one) => {
-                let one = placed(one, index);
-                refused = Some(match refused.take() {
-                    Some(others) => others.and(one),
-                    None => one,
-                });
-            }
+            Err(one) => refused.push(placed(one, index)),
         }
     }
-    refused.map_or(Ok(events), Err)
+    Refused::of_elements(refused).map_or(Ok(events), Err)
 }
 
 fn read_object(

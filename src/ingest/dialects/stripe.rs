@@ -5,13 +5,12 @@
 //! Refuses: asking Stripe for more than it sent, and letting `metadata` say what Stripe itself says: event, id, time, sum.
 
 mod amount;
+mod metadata;
 mod object;
-
-use std::borrow::Cow;
 
 use super::{FieldIn, own, wrong};
 use crate::ingest::http::{Body, Refusal, Request, pairs};
-use crate::ingest::reading::{Context, Input, Place, Reason, Refused, read_event};
+use crate::ingest::reading::{Context, Place, Reason, Refused, read_event};
 use crate::json::{self, DEPTH_MAX};
 use crate::model::event::Event;
 use crate::model::field::camel;
@@ -38,12 +37,17 @@ pub fn read(request: &Request, context: &Context<'_>) -> Result<Vec<Event>, Refu
         return Err(wrong("data.object", "is missing; send the event object as Stripe's webhook does").into());
     };
     let kind = sent.member("type").and_then(Value::scalar).unwrap_or_default();
+    let query = pairs(request.query.as_bytes())?;
+    let is_named = query.iter().any(|(name, input)| is_name(name) && !input.is_blank());
+    if kind.trim().is_empty() && !is_named {
+        return Err(wrong("type", "is missing; send the event object as Stripe's webhook does").into());
+    }
     let previous = sent.member("data").and_then(|data| data.member("previous_attributes"));
 
     let mut fields: Vec<FieldIn<'_>> = vec![own("track", kind)];
-    fields.extend(pairs(request.query.as_bytes())?.into_iter().filter(|(name, _)| name != "source"));
+    fields.extend(query.into_iter().filter(|(name, _)| name != "source"));
     object::read(object, &mut fields);
-    fields.extend(metadata(object));
+    metadata::read(object, &mut fields);
     for (name, value) in [("eventId", sent.member("id")), ("timestamp", sent.member("created"))] {
         let Some(value) = value.and_then(Value::scalar) else {
             let sent_as = if name == "eventId" { "id" } else { "created" };
@@ -62,26 +66,9 @@ pub fn read(request: &Request, context: &Context<'_>) -> Result<Vec<Event>, Refu
     Ok(vec![read_event(context, place, fields)?])
 }
 
-/// What the shop itself wrote on the object: fields of SPEC section 2.1 by their names, attributes by others. An invoice carries
-/// that of its subscription too.
-fn metadata(object: &Value) -> impl Iterator<Item = FieldIn<'_>> {
-    let paths: [&[&str]; 3] =
-        [&["parent", "subscription_details", "metadata"], &["subscription_details", "metadata"], &["metadata"]];
-    let members = paths.into_iter().filter_map(|path| match object::at(object, path)? {
-        Value::Map(members) => Some(members),
-        _ => None,
-    });
-    // Whose event it is was said by the URL that Stripe was given.
-    let is_free = |name: &str| {
-        !matches!(
-            &*camel(name),
-            "k" | "container" | "track" | "event" | "eventName" | "eventId" | "timestamp" | "eventTime" | "occurredAt"
-        )
-    };
-    members
-        .flatten()
-        .filter(move |(name, _)| is_free(name))
-        .filter_map(|(name, value)| Some((Cow::Borrowed(&**name), Input::Text(value.scalar()?.into()))))
+/// Whether a query's field of this name is that of the event.
+fn is_name(name: &str) -> bool {
+    matches!(&*camel(name), "track" | "event" | "eventName")
 }
 
 #[cfg(test)]

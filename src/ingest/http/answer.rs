@@ -72,14 +72,14 @@ pub(super) fn accepted(status: StatusCode, taken: &Taken) -> Response {
 
 /// The answer to a refusal: a JSON list of `{field, problem}`, whatever the status.
 pub(super) fn refused(refusal: &Refusal) -> Response {
-    let one = |field: &str, problem: &str| problems(&[Problem { field: field.into(), problem: problem.into() }]);
+    let one = |field: &str, problem: &str| problems(&[Problem { field: field.into(), problem: problem.into() }], 0);
     match refusal {
         Refusal::Problems(refused) if refused.reason == Reason::UnknownContainer => {
             // Who shows no key learns nothing else about its event.
             let of_key: Vec<Problem> = refused.problems.iter().take(1).cloned().collect();
-            respond(StatusCode::FORBIDDEN, problems(&of_key))
+            respond(StatusCode::FORBIDDEN, problems(&of_key, 0))
         }
-        Refusal::Problems(refused) => respond(StatusCode::BAD_REQUEST, problems(&refused.problems)),
+        Refusal::Problems(refused) => respond(StatusCode::BAD_REQUEST, problems(&refused.problems, refused.more)),
         Refusal::Unsigned { field, problem } => respond(StatusCode::FORBIDDEN, one(field, problem)),
         Refusal::NotFound => respond(StatusCode::NOT_FOUND, one("", "there is nothing at this path")),
         Refusal::Method(methods) => {
@@ -122,9 +122,11 @@ fn later(status: StatusCode, body: String, again_in: Duration) -> Response {
     response
 }
 
-fn problems(list: &[Problem]) -> String {
+/// The list, and of how many `more` there are its last element tells.
+fn problems(list: &[Problem], more: usize) -> String {
+    let further = (more != 0).then(|| Problem { field: String::new(), problem: format!("and {more} more problems") });
     let mut body = String::from("[");
-    for (i, Problem { field, problem }) in list.iter().enumerate() {
+    for (i, Problem { field, problem }) in list.iter().chain(&further).enumerate() {
         if i != 0 {
             body.push(',');
         }

@@ -77,7 +77,7 @@ const HOOK: Dialect = Dialect {
 };
 const STRIPE: Dialect =
     Dialect { source: "stripe", methods: POST, scheme: Scheme::Stripe, read: dialects::stripe::read, ..HOOK };
-const COLLECT: Dialect = Dialect { source: "collect", read: dialects::collect::read, ..HOOK };
+const COLLECT: Dialect = Dialect { source: "collect", scheme: Scheme::WithPath, read: dialects::collect::read, ..HOOK };
 const BATCH: Dialect =
     Dialect { source: "batch", methods: POST, success: StatusCode::CREATED, read: dialects::batch::read, ..HOOK };
 const CONVERSION: Dialect = Dialect { source: "conversion", methods: POST, read: dialects::conversion::read, ..HOOK };

@@ -33,6 +33,8 @@ const IDEMPOTENCY_KEY_MAX: usize = 255;
 /// A request as dialects see it.
 #[derive(Debug)]
 pub struct Request {
+    /// Path and query as sent.
+    pub target: String,
     /// The parts of the path that are no constant of the route, decoded, in order.
     pub path: Vec<Box<str>>,
     /// As sent, without the question mark.
@@ -63,6 +65,7 @@ pub enum Body {
 pub(super) async fn read(path: Vec<Box<str>>, request: axum::extract::Request) -> Result<Request, Refusal> {
     let (head, body) = request.into_parts();
     Ok(Request {
+        target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         path,
         query: head.uri.query().unwrap_or_default().to_owned(),
         body: content(&head, body).await?,

@@ -1,6 +1,6 @@
 //! Whether a request comes from someone who has the container's secret, and is as it was sent.
 //!
-//! Refuses: a query that the signature of the body does not cover, and saying how near a wrong signature was.
+//! Refuses: whatever says something of the event and is not covered by the signature, and saying how near a wrong signature was.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::request::Request;
 use crate::config::Container;
 use crate::model::time::Time;
 
-/// `sha256=` and the HMAC-SHA256 of the body in hexadecimal, as GitHub and many after it sign webhooks.
+/// `sha256=` and an HMAC-SHA256 in hexadecimal, as GitHub and many after it sign webhooks.
 const HEADER: &str = "X-Signature";
 const STRIPE_HEADER: &str = "Stripe-Signature";
 
@@ -25,9 +25,11 @@ const STRIPE_TOLERANCE: Duration = Duration::from_secs(300);
 /// Signatures of one header that are looked at. While a secret is rolled there are two.
 const STRIPE_SIGNATURES_MAX: usize = 8;
 
-/// What of a query need not be signed beside a body: whose event it is, which shows by the secret, and what the URL that was
-/// given to Stripe says of all its events.
-const UNSIGNED: [&str; 4] = ["k", "container", "source", "track"];
+/// What a query may say beside a signature of the body alone: whose event it is, which shows by the secret, and the dialect.
+const BESIDE_BODY: &[&str] = &["k", "container", "source"];
+
+/// The same for Stripe, which signs no URL: what the one that it was given says of all its events.
+const BESIDE_STRIPE: &[&str] = &["k", "container", "source", "track"];
 
 /// The signatures that a request came with.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +49,10 @@ impl Signatures {
 /// How a dialect's requests are signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// `X-Signature: sha256=…` over the body, or over the query where there is none.
+    /// `X-Signature: sha256=…` over the body, or over path and query, a line feed and the body.
     Plain,
+    /// The same, of a path that names more than whose event it is: the body alone is not enough.
+    WithPath,
     /// `Stripe-Signature: t=…,v1=…` over time and body.
     Stripe,
 }
@@ -56,7 +60,9 @@ pub(super) enum Scheme {
 /// Refuses a request for `container` that is not signed as its secret asks.
 pub(super) fn verify(scheme: Scheme, request: &Request, container: &Container, now: Time) -> Result<(), Refusal> {
     match scheme {
-        Scheme::Plain => container.secret.as_ref().map_or(Ok(()), |secret| plain(request, secret)),
+        Scheme::Plain | Scheme::WithPath => {
+            container.secret.as_ref().map_or(Ok(()), |secret| plain(scheme, request, secret))
+        }
         Scheme::Stripe => {
             let secret = container.stripe_secret.as_ref().or(container.secret.as_ref());
             secret.map_or(Ok(()), |secret| stripe(request, secret, now))
@@ -64,46 +70,63 @@ pub(super) fn verify(scheme: Scheme, request: &Request, container: &Container, n
     }
 }
 
-fn plain(request: &Request, secret: &SecretString) -> Result<(), Refusal> {
-    let refusal = |problem| Err(Refusal::Unsigned { field: HEADER.to_owned(), problem });
+fn unsigned(field: impl Into<String>, problem: &'static str) -> Result<(), Refusal> {
+    Err(Refusal::Unsigned { field: field.into(), problem })
+}
+
+fn plain(scheme: Scheme, request: &Request, secret: &SecretString) -> Result<(), Refusal> {
     let Some(given) = &request.signatures.plain else {
-        return refusal(
+        return unsigned(
+            HEADER,
             "is missing; send sha256= and the HMAC-SHA256 of the body in hexadecimal, keyed with the secret",
         );
     };
-    let body = &request.body.bytes;
-    let signed = if body.is_empty() { request.query.as_bytes() } else { body };
-    let hex = given.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("sha256")).map_or("", |(_, hex)| hex);
-    if !is_signed(secret, &[signed], hex) {
-        return refusal("is wrong; sign the body as it is sent, or the query where there is no body");
+    // It would be the event's id, and no signature speaks of it.
+    if request.idempotency_key.is_some() {
+        return unsigned("Idempotency-Key", "is not covered by the signature; send `eventId` in the body");
     }
-    let uncovered =
-        url::form_urlencoded::parse(request.query.as_bytes()).find(|(name, _)| !UNSIGNED.contains(&&**name));
-    match uncovered {
-        Some((name, _)) if !body.is_empty() => Err(Refusal::Unsigned {
-            field: name.chars().take(100).collect(),
-            problem: "is not covered by the signature; send it in the body",
-        }),
-        _ => Ok(()),
+    let hex = given.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("sha256")).map_or("", |(_, hex)| hex);
+    let body: &[u8] = &request.body.bytes;
+    // A line feed can't stand in what is before it, so that no other request is written the same.
+    if is_signed(secret, &[request.target.as_bytes(), b"\n", body], hex) {
+        return Ok(());
+    }
+    if !is_signed(secret, &[body], hex) {
+        return unsigned(HEADER, "is wrong; sign the body as it is sent, or path and query, a line feed and the body");
+    }
+    if scheme == Scheme::WithPath {
+        return unsigned(HEADER, "does not cover the path; sign path and query, a line feed and the body");
+    }
+    only(BESIDE_BODY, request, "is not covered by the signature; send it in the body, or sign the path and query too")
+}
+
+/// Refuses a query that says more than these.
+fn only(names: &[&str], request: &Request, problem: &'static str) -> Result<(), Refusal> {
+    let mut said = url::form_urlencoded::parse(request.query.as_bytes());
+    match said.find(|(name, _)| !names.contains(&&**name)) {
+        Some((name, _)) => unsigned(name.chars().take(100).collect::<String>(), problem),
+        None => Ok(()),
     }
 }
 
 fn stripe(request: &Request, secret: &SecretString, now: Time) -> Result<(), Refusal> {
-    let refusal = |problem| Err(Refusal::Unsigned { field: STRIPE_HEADER.to_owned(), problem });
     let Some(given) = &request.signatures.stripe else {
-        return refusal("is missing; this container takes what Stripe has signed");
+        return unsigned(STRIPE_HEADER, "is missing; this container takes what Stripe has signed");
     };
     let parts = || given.split(',').filter_map(|part| part.trim().split_once('='));
     let Some((_, time)) = parts().find(|(name, _)| *name == "t") else {
-        return refusal("has no time; send t=…,v1=…");
+        return unsigned(STRIPE_HEADER, "has no time; send t=…,v1=…");
     };
     let is_near = time.parse::<i64>().is_ok_and(|time| time.abs_diff(now.seconds()) <= STRIPE_TOLERANCE.as_secs());
     let signed = [time.as_bytes(), b".", &request.body.bytes];
     let mut signatures = parts().filter(|(name, _)| *name == "v1").take(STRIPE_SIGNATURES_MAX);
     if !signatures.any(|(_, hex)| is_signed(secret, &signed, hex)) {
-        return refusal("is wrong; is the container's `stripe.secret` that of this endpoint?");
+        return unsigned(STRIPE_HEADER, "is wrong; is the container's `stripe.secret` that of this endpoint?");
     }
-    if is_near { Ok(()) } else { refusal("is more than five minutes old, or ahead") }
+    if !is_near {
+        return unsigned(STRIPE_HEADER, "is more than five minutes old, or ahead");
+    }
+    only(BESIDE_STRIPE, request, "is not covered by Stripe's signature; write it as metadata of the payment")
 }
 
 /// Compared in constant time.
@@ -140,33 +163,49 @@ mod tests {
     const TEXT: &str = "what do ya want for nothing?";
 
     #[test]
-    fn a_plain_signature_covers_the_body_or_else_the_query() {
+    fn a_plain_signature_covers_the_body_or_all_that_is_sent() {
         let jefe = container(Some("Jefe"), None);
-        let is_good = |query: &str, body: &str, signature: &str| {
-            verify(Scheme::Plain, &request(query, body, HEADER, signature), &jefe, Time::from_ms(0)).is_ok()
-        };
+        let verdict = |scheme, request: &Request| verify(scheme, request, &jefe, Time::from_ms(0)).is_ok();
+        let is_good =
+            |query: &str, body: &str, signature: &str| verdict(Scheme::Plain, &request(query, body, HEADER, signature));
         let good = format!("sha256={RFC}");
-        assert!(
-            is_good("", TEXT, &good) && is_good("k=shop&source=x", TEXT, &format!("SHA256={}", RFC.to_uppercase()))
-        );
-        assert!(is_good(TEXT, "", &good), "of a query as it was sent");
-        assert!(!is_good("email=a", TEXT, &good), "what is not signed could be anybody's");
+        assert!(is_good("", TEXT, &good));
+        assert!(is_good("k=shop&container=shop&source=x", TEXT, &format!("SHA256={}", RFC.to_uppercase())));
+        for uncovered in ["email=a", "track=Purchase", "eventId=1"] {
+            assert!(!is_good(uncovered, TEXT, &good), "{uncovered} could be anybody's");
+        }
         for wrong in ["", "sha256=", "sha256=00", RFC, &format!("sha1={RFC}"), &format!("sha256={}0", &RFC[1..])] {
             assert!(!is_good("", TEXT, wrong), "{wrong}");
         }
         assert!(!is_good("", "what do ya want for nothing!", &good));
+        assert!(!verdict(Scheme::WithPath, &request("", TEXT, HEADER, &good)), "the path names the event");
+        let with_key = Request { idempotency_key: Some("id".into()), ..request("", TEXT, HEADER, &good) };
+        assert!(!verdict(Scheme::Plain, &with_key));
+
+        let target = "/collect/hook?k=shop&track=Purchase";
+        let whole = format!("sha256={}", mac(b"Jefe", &format!("{target}\nbody")));
+        let sent = |target: &str, body: &str| Request {
+            target: target.to_owned(),
+            ..request("k=shop&track=Purchase", body, HEADER, &whole)
+        };
+        for scheme in [Scheme::Plain, Scheme::WithPath] {
+            assert!(verdict(scheme, &sent(target, "body")));
+            assert!(!verdict(scheme, &sent(target, "bodY")) && !verdict(scheme, &sent("/collect/hook?k=shop", "body")));
+        }
         let unsigned = request("", TEXT, "X-Other", "x");
         assert!(verify(Scheme::Plain, &unsigned, &jefe, Time::from_ms(0)).is_err());
         assert!(verify(Scheme::Plain, &unsigned, &container(None, Some("Jefe")), Time::from_ms(0)).is_ok());
     }
 
+    fn mac(key: &[u8], text: &str) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+        mac.update(text.as_bytes());
+        hex::encode(mac.finalize().into_bytes())
+    }
+
     #[test]
     fn a_stripe_signature_covers_time_and_body_and_grows_old() {
-        let mac = |text: &str| {
-            let mut mac = Hmac::<Sha256>::new_from_slice(b"whsec_1").unwrap();
-            mac.update(text.as_bytes());
-            hex::encode(mac.finalize().into_bytes())
-        };
+        let mac = |text: &str| mac(b"whsec_1", text);
         let now = 1_768_046_400;
         let verdict = |container: &Container, signature: &str| {
             let request = request("", "{}", STRIPE_HEADER, signature);
@@ -182,6 +221,11 @@ mod tests {
             "a secret is rolled"
         );
         assert!(!verdict(&container(Some("whsec_1"), Some("other")), &at(now)));
+        let said = |query: &str| {
+            verify(Scheme::Stripe, &request(query, "{}", STRIPE_HEADER, &at(now)), &own, Time::from_ms(now * 1000))
+                .is_ok()
+        };
+        assert!(said("k=shop&source=stripe&track=Sale") && !said("k=shop&source=stripe&email=a"));
         for wrong in ["", "t=1", &format!("v1={}", mac("{}")), &format!("t={now},v1={}", mac("{}")), "t=x,v1=y"] {
             assert!(!verdict(&own, wrong), "{wrong}");
         }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::country::{self, Country};
 use super::input::{Input, Unreadable, present};
-use super::{ATTRIBUTES_MAX, ITEMS_MAX, Problem, Reason, Refused, VALUE_MAX, VARIANTS_MAX};
+use super::{ATTRIBUTES_MAX, ITEMS_MAX, Reason, Refused, VALUE_MAX, VARIANTS_MAX};
 use crate::json;
 use crate::model::event::{Consent, Texts};
 use crate::model::field::{Field, camel};
@@ -48,8 +48,7 @@ impl Draft {
 
     /// Notes a problem with the field that the sender called `name`.
     pub fn problem(&mut self, reason: Reason, name: &str, problem: impl Into<String>) {
-        let one =
-            Refused { reason, problems: vec![Problem { field: shown(name).to_owned(), problem: problem.into() }] };
+        let one = Refused::new(reason, shown(name), problem);
         self.refused = Some(match self.refused.take() {
             Some(others) => others.and(one),
             None => one,

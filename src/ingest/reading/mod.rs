@@ -26,8 +26,11 @@ pub const VALUE_MAX: usize = 8_000;
 pub const ITEMS_MAX: usize = 200;
 /// Variants of one e-mail address or phone number. Each is looked up and stored for matching, so a few are meant.
 pub const VARIANTS_MAX: usize = 100;
-/// Problems listed of one message: more than anyone reads, and a hostile array could have a hundred thousand.
+/// Problems listed of one event: more than anyone reads.
 pub const PROBLEMS_MAX: usize = 100;
+/// Bad elements of an array that are named, each with its first problem: a body of 300 kB holds not many more that say
+/// anything.
+pub const ELEMENTS_NAMED_MAX: usize = 5_000;
 
 /// What is known about a message or request beside its fields.
 #[derive(Clone, Copy, Debug)]
@@ -97,14 +100,16 @@ impl Reason {
 pub struct Refused {
     /// The gravest of its reasons.
     pub reason: Reason,
-    /// All of its problems up to [`PROBLEMS_MAX`], at least one. The first is one of the gravest.
+    /// Its problems, at least one. The first is one of the gravest.
     pub problems: Vec<Problem>,
+    /// How many more there are than are listed.
+    pub more: usize,
 }
 
 impl Refused {
     /// Refused for one problem.
     pub fn new(reason: Reason, field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { reason, problems: vec![Problem { field: field.into(), problem: problem.into() }] }
+        Self { reason, problems: vec![Problem { field: field.into(), problem: problem.into() }], more: 0 }
     }
 
     /// The field at fault, for the header `x-postbackd-field`.
@@ -112,14 +117,33 @@ impl Refused {
         self.problems.first().map_or("", |p| &p.field)
     }
 
-    /// Both together: the graver reason, all problems up to [`PROBLEMS_MAX`], those of the graver first.
+    /// Both together: the graver reason, all problems up to [`PROBLEMS_MAX`], those of the graver first; the rest is
+    /// counted.
     pub fn and(mut self, mut other: Self) -> Self {
         if self.reason < other.reason {
             std::mem::swap(&mut self, &mut other);
         }
         self.problems.append(&mut other.problems);
+        self.more += other.more + self.problems.len().saturating_sub(PROBLEMS_MAX);
         self.problems.truncate(PROBLEMS_MAX);
         self
+    }
+
+    /// Those of an array's elements together, at least one: each is named, up to [`ELEMENTS_NAMED_MAX`], one of the
+    /// gravest first, and as many problems more as one event may list.
+    pub fn of_elements(mut elements: Vec<Self>) -> Option<Self> {
+        let reason = elements.iter().map(|element| element.reason).max()?;
+        let gravest = elements.iter().position(|element| element.reason == reason)?;
+        elements[..=gravest].rotate_right(1);
+        let mut all = Self { reason, problems: Vec::new(), more: 0 };
+        let mut further = PROBLEMS_MAX;
+        for (named, element) in elements.into_iter().enumerate() {
+            let listed = if named < ELEMENTS_NAMED_MAX { element.problems.len().min(1 + further) } else { 0 };
+            further -= listed.saturating_sub(1);
+            all.more += element.more + element.problems.len() - listed;
+            all.problems.extend(element.problems.into_iter().take(listed));
+        }
+        Some(all)
     }
 }
 

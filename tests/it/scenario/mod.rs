@@ -92,8 +92,10 @@ pub struct Call {
     pub body: Option<String>,
     /// A file below `tests/events`, sent as it is: JSON, or a form where it ends in `.form`.
     pub file: Option<String>,
-    /// Signs body or query with this secret: `X-Signature`, or for `source=stripe` the header of Stripe's.
+    /// Signs the body with this secret: `X-Signature`, or for `source=stripe` the header of Stripe's.
     pub signed: Option<String>,
+    /// The same of path and query, a line feed and the body.
+    pub signed_whole: Option<String>,
     /// How often `body` is repeated.
     #[serde(default = "one")]
     pub times: usize,

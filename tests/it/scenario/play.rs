@@ -176,6 +176,9 @@ impl Stage {
         if let Some(secret) = &call.signed {
             headers.push(signature(secret, &path, &body));
         }
+        if let Some(secret) = &call.signed_whole {
+            headers.push(("x-signature".into(), format!("sha256={}", mac(secret, &[&path, "\n", &body]))));
+        }
         let url = format!("{listener}{path}");
         let reply = self.daemon.http.send(method, &url, &headers, body).await?;
         if reply.status != call.answer {
@@ -441,15 +444,15 @@ fn holds(folder: &std::path::Path, bytes: &[u8]) -> Option<String> {
 
 /// The header that says who sent this.
 fn signature(secret: &str, path: &str, body: &str) -> (String, String) {
-    let query = path.split_once('?').map_or("", |(_, query)| query);
-    let mac = |parts: &[&str]| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-        parts.iter().for_each(|part| mac.update(part.as_bytes()));
-        hex::encode(mac.finalize().into_bytes())
-    };
-    if query.contains("source=stripe") {
+    if path.contains("source=stripe") {
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
-        return ("stripe-signature".into(), format!("t={time},v1={}", mac(&[&time, ".", body])));
+        return ("stripe-signature".into(), format!("t={time},v1={}", mac(secret, &[&time, ".", body])));
     }
-    ("x-signature".into(), format!("sha256={}", mac(&[if body.is_empty() { query } else { body }])))
+    ("x-signature".into(), format!("sha256={}", mac(secret, &[body])))
+}
+
+fn mac(secret: &str, parts: &[&str]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    parts.iter().for_each(|part| mac.update(part.as_bytes()));
+    hex::encode(mac.finalize().into_bytes())
 }

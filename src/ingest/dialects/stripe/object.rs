@@ -4,6 +4,7 @@
 
 use super::amount::decimal;
 use crate::ingest::dialects::{FieldIn, own};
+use crate::ingest::reading::{ITEMS_MAX, VALUE_MAX};
 use crate::json;
 use crate::model::value::Value;
 
@@ -114,12 +115,14 @@ fn address<'a>(object: &'a Value, fields: &mut Vec<FieldIn<'a>>) {
     }
 }
 
-/// The lines of an invoice, of a subscription, or of a checkout session that was sent with them.
+/// The lines of an invoice, of a subscription, or of a checkout session that was sent with them; as many as an event may
+/// have, since one line more is no reason to lose a payment.
 fn goods(object: &Value) -> Vec<Value> {
     let lists: [Path; 3] = [&["lines", "data"], &["line_items", "data"], &["items", "data"]];
     let Some(Value::List(lines)) = lists.iter().find_map(|path| at(object, path)) else { return Vec::new() };
     let currency = at(object, &["currency"]).and_then(Value::scalar).unwrap_or_default().to_ascii_uppercase();
-    lines.iter().map(|line| item(line, &currency)).collect()
+    let items = lines.iter().map(|line| item(line, &currency));
+    items.filter(|item| json::to_string(item).len() <= VALUE_MAX).take(ITEMS_MAX).collect()
 }
 
 fn item(line: &Value, currency: &str) -> Value {

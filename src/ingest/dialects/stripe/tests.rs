@@ -125,14 +125,41 @@ fn the_url_may_name_the_event_and_what_stripe_did_not_send_is_refused() {
     assert_eq!((read[0].name.as_deref(), read[0].texts.of(Field::Value)), (Some("Purchase"), None));
     for (body, field) in [
         ("{}", "data.object"),
-        (r#"{"data":{"object":{}},"created":1}"#, "id"),
-        (r#"{"data":{"object":{}},"id":"evt_1"}"#, "created"),
+        (r#"{"type":"t","data":{"object":{}},"created":1}"#, "id"),
+        (r#"{"type":"t","data":{"object":{}},"id":"evt_1"}"#, "created"),
+        (r#"{"data":{"object":{}},"id":"evt_1","created":1}"#, "type"),
         ("[1]", "data.object"),
         ("x", ""),
         ("", ""),
     ] {
         let Err(Refusal::Problems(refused)) = read_body("k=shop&source=stripe", body) else { panic!("{body}") };
         assert_eq!(refused.field(), field, "{body}");
+    }
+}
+
+#[test]
+fn what_a_shop_wrote_on_it_never_costs_it_the_event() {
+    let long = "x".repeat(9_000);
+    let lines = vec![r#"{"description":"Gold","amount":100}"#; 300].join(",");
+    let many: Vec<String> = (0..300).map(|n| format!(r#""m{n}":"v""#)).collect();
+    let data = format!(
+        r#"{{"object":{{"id":"in_1","object":"invoice","amount_paid":5,"currency":"eur","lines":{{"data":[{lines}]}},
+            "metadata":{{"items":"3 shirts","is_partial":"maybe","consent":"yes","clickTime":"soon","emailVariants":"[","value":"cheap",
+            "currency":"euros","trl_test":"?","eventAttributes":"none","event_time":"soon","long":"{long}","email":"{long}",
+            "country":"Nowhere","gclid":"g-1",{}}},"subscription_details":{{"metadata":{{"plan":"Gold","gclid":"g-0"}}}}}}}}"#,
+        many.join(",")
+    );
+    let event = event("invoice.paid", &data);
+    let text = |field| event.texts.of(field);
+    assert_eq!(
+        (text(Field::Value), text(Field::Currency), text(Field::Gclid)),
+        (Some("0.05"), Some("EUR"), Some("g-1"))
+    );
+    assert_eq!((text(Field::Email), event.items.len(), event.is_partial, event.is_test), (None, 200, false, false));
+    for (name, value) in
+        [("items", "3 shirts"), ("consent", "yes"), ("currency", "euros"), ("plan", "Gold"), ("m9", "v")]
+    {
+        assert_eq!(event.attribute(name), Some(&Value::from(value)), "{name}");
     }
 }
 
