@@ -3,6 +3,7 @@
 //! Refuses: more than one person at a time by accident; a container and one identifier must be named.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::json;
@@ -12,6 +13,7 @@ use super::reach::{self, Reached, Without};
 use super::{Done, Exit, Failure, load_main, wait_for};
 use crate::console::now;
 use crate::console::shapes::ErasedShown;
+use crate::pipeline::Rules;
 use crate::pipeline::erase::{self, By};
 
 /// Forget a person: who it is, its clicks and events, and what was sent about it
@@ -70,7 +72,8 @@ pub fn run(args: &Args, file: &Path, out: &mut Out) -> Done {
                 }
             }
             Reached::Store(store) => {
-                let erased = store.erase(who.container, who.identifiers, now(), who.keep_keys_for).await;
+                let rules = Arc::new(Rules::new(Arc::new(config)));
+                let erased = store.erase(who.container, who.identifiers, rules, now(), who.keep_keys_for).await;
                 let erased = erased.map_err(|e| reach::failed(&e))?.ok_or_else(nobody)?;
                 ErasedShown::from(&erased)
             }

@@ -10,8 +10,11 @@ use super::answer::{self, Answer, FieldProblem, Refusal};
 use super::asked::{self, Asked};
 use super::shapes::ErasedShown;
 use super::{Room, now};
+use crate::config::Config;
 use crate::model::delivery::State as DeliveryState;
+use crate::pipeline::Rules;
 use crate::pipeline::erase::{self, By};
+use crate::store::{Erased, StoreError};
 use crate::telemetry::events;
 
 pub(super) async fn erase(State(room): State<Arc<Room>>, request: Request) -> Answer {
@@ -27,14 +30,25 @@ pub(super) async fn erase(State(room): State<Arc<Room>>, request: Request) -> An
     let config = room.desk.config.load_full();
     let who = erase::asked(&config, &container, *by, value)
         .map_err(|(field, problem)| Refusal::fields(vec![FieldProblem::new(field, problem)]))?;
-    let store = &room.desk.store;
-    let erased = store.erase(who.container, who.identifiers, now(), who.keep_keys_for).await;
+    // A caller who goes away does not end it.
+    let work = tokio::spawn(work(room, config, who)).await;
+    let erased = work.unwrap_or_else(|e| Err(StoreError::Failed(e.to_string())));
     let Some(erased) = erased.map_err(|e| Refusal::store("erase", &e))? else {
         return Err(Refusal::not_found("nobody is known by this; nothing was erased"));
     };
-    for connector in &erased.cancelled {
-        room.desk.metrics.final_state(connector, DeliveryState::Cancelled);
-    }
-    events::person_erased(&container, erased.visitors, erased.events, erased.deliveries);
     answer::ok(&ErasedShown::from(&erased))
+}
+
+async fn work(room: Arc<Room>, config: Arc<Config>, who: erase::Asked) -> Result<Option<Erased>, StoreError> {
+    // Its key is a credential.
+    let container = config.container(&who.container).map_or_else(Box::default, |container| container.name.clone());
+    let rules = Arc::new(Rules::new(config));
+    let erased = room.desk.store.erase(who.container, who.identifiers, rules, now(), who.keep_keys_for).await?;
+    if let Some(erased) = &erased {
+        for connector in &erased.cancelled {
+            room.desk.metrics.final_state(connector, DeliveryState::Cancelled);
+        }
+        events::person_erased(&container, erased.visitors, erased.events, erased.deliveries);
+    }
+    Ok(erased)
 }

@@ -462,3 +462,20 @@ async fn the_listener_answers_and_ends() {
     serving.await.unwrap();
     assert_eq!(stream.read(&mut answer).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn an_erasure_goes_on_when_its_caller_has_gone_away() {
+    let bench = bench("{}");
+    let id = bench.rejected("order-1").await;
+    let shown = async || bench.get(&format!("/api/deliveries/{id}")).await.text;
+    assert!(shown().await.contains("a@b.example"));
+    let asked = json!({ "container": "shop", "email": "a@b.example" });
+    let erase = bench.post("/api/erase", &asked);
+    assert!(futures_util::FutureExt::now_or_never(erase).is_none(), "the store answers later");
+    let within = tokio::time::timeout(Duration::from_secs(30), async {
+        while shown().await.contains("a@b.example") {
+            tokio::task::yield_now().await;
+        }
+    });
+    within.await.expect("the work is a task of its own");
+}

@@ -137,14 +137,16 @@ fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Store, StoreError> {
 /// The lanes with what the last run left: first attempts from where it had come to, pauses, and what may have been
 /// under way when it ended.
 async fn make_lanes(
-    config: &Config,
+    config: &Arc<Config>,
     store: &Store,
     metrics: &Arc<Metrics>,
     trouble: &Arc<Trouble>,
 ) -> Result<Arc<Lanes>, StartError> {
     let failed = |e: StoreError| StartError(e.to_string());
     // Before a lane could send what was to be forgotten.
-    store.finish_erasures(now(), config.deduplicate_events_for).await.map_err(failed)?;
+    let rules = Arc::new(Rules::new(config.clone()));
+    let erased = store.finish_erasures(rules, now(), config.deduplicate_events_for).await.map_err(failed)?;
+    erased.cancelled.iter().for_each(|connector| metrics.final_state(connector, State::Cancelled));
     settle_cut_off(config, store, metrics).await.map_err(failed)?;
     let slots: HashMap<_, _> = if store.found().clean {
         HashMap::new()

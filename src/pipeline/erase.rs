@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use crate::config::{Config, Container};
-use crate::model::identifier::{Identifier, IdentifierKind};
+use crate::model::field::Field;
+use crate::model::identifier::Identifier;
 use crate::model::ids::ContainerKey;
-use crate::rules::identify;
+use crate::rules::identify::person;
 
 /// A way to name somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,23 +56,17 @@ pub fn asked(config: &Config, container: &str, by: By, value: &str) -> Result<As
     let Some(container) = config.containers.iter().find(named) else {
         return Err(("container", "is no container; write a key or a name of the configuration"));
     };
-    let one = |kind, value: String| vec![Identifier { kind, value: value.into() }];
-    let trimmed = value.trim().to_owned();
-    let identifiers = match by {
-        _ if trimmed.is_empty() => return Err((by.word(), "is blank")),
-        By::Email => one(
-            IdentifierKind::Email,
-            identify::email(value).ok_or(("email", "is neither an address nor the hash of one"))?,
-        ),
-        By::Phone => one(
-            IdentifierKind::Phone,
-            identify::phone(value, container.country.as_deref()).ok_or(("phone", "is no phone number"))?,
-        ),
-        By::ExternalId => {
-            let kinds = [IdentifierKind::ExternalId, IdentifierKind::PriorityExternalId];
-            kinds.into_iter().flat_map(|kind| one(kind, trimmed.clone())).collect()
-        }
-        By::SessionId => one(IdentifierKind::SessionId, trimmed),
+    let (fields, problem): (&[Field], _) = match by {
+        _ if value.trim().is_empty() => return Err((by.word(), "is blank")),
+        By::Email => (&[Field::Email], "is neither an address nor the hash of one"),
+        By::Phone => (&[Field::PhoneNumber], "is no phone number"),
+        By::ExternalId => (&[Field::ExternalId, Field::PriorityExternalId], "is blank"),
+        By::SessionId => (&[Field::SessionId], "is blank"),
     };
+    let country = container.country.as_deref();
+    let identifiers: Vec<_> = fields.iter().filter_map(|field| person::of_field(*field, value, country)).collect();
+    if identifiers.is_empty() {
+        return Err((by.word(), problem));
+    }
     Ok(Asked { container: container.key.clone(), identifiers, keep_keys_for: config.deduplicate_events_for })
 }

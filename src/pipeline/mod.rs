@@ -22,6 +22,7 @@ pub use self::planner::Rules;
 pub use self::trouble::{Trouble, Word};
 use crate::dispatch::Lanes;
 use crate::ingest::{Arrival, Receipt, Settled};
+use crate::model::delivery::{Reason, State};
 use crate::model::event::Event;
 use crate::model::ids::ConnectorName;
 use crate::model::record::Job;
@@ -164,10 +165,13 @@ impl House {
         }
         for (connector, reason) in &woken.skipped {
             self.metrics.decision(connector, Some(*reason));
-            self.metrics.final_state(connector, crate::model::delivery::State::Skipped);
+            self.metrics.final_state(connector, State::Skipped);
+        }
+        for connector in &woken.disabled {
+            self.metrics.decision(connector, Some(Reason::Disabled));
         }
         for connector in &woken.cancelled {
-            self.metrics.final_state(connector, crate::model::delivery::State::Cancelled);
+            self.metrics.final_state(connector, State::Cancelled);
         }
         let mut nudged: Vec<&ConnectorName> = woken.sent.iter().collect();
         nudged.sort();

@@ -18,7 +18,7 @@ use crate::model::ids::{ConnectorName, DeliveryId, StoreTag, VisitorId};
 use crate::model::time::Time;
 use crate::model::visitor::Visitor;
 use crate::rules::decide::{DecidedAttribution, Input, Verdict, consent, decide, is_triggered};
-use crate::rules::identify::{self, Joined, sharing};
+use crate::rules::identify::{self, Joined, person, sharing};
 use crate::rules::remember::{self, Capture, Clicks};
 use crate::rules::variables::{RenderContext, lookup};
 use crate::rules::{condition, partial, render};
@@ -92,10 +92,15 @@ impl Rules {
         let can_go_on = event.name.is_some() && matches!(event.id, EventId::Given(_));
         event.is_partial &= can_go_on && !self.config.partial_timeout.is_zero();
         let clicks = remember::clicks_of(&event, Capture { params: &|param| self.is_click(param) });
-        let country = self.config.container(&event.container).and_then(|c| c.country.as_deref());
+        let country = self.country(&event.container);
         let ignore = &self.config.matching.ignore;
         let identifiers = identify::identifiers(&event, country, &|param| self.is_unique(param), ignore, &clicks);
         Candidate { event: Arc::new(event), identifiers, clicks }
+    }
+
+    /// The country by which a container's national phone numbers are read.
+    fn country(&self, container: &str) -> Option<&str> {
+        self.config.container(container)?.country.as_deref()
     }
 
     fn clicks_of<'a>(&self, visitor: &'a Visitor) -> Clicks<'a> {
@@ -299,8 +304,7 @@ impl Planner for Rules {
 
     fn known(&self, visitor: &Visitor, event: &Event) -> Known {
         let known = remember::known(visitor, &self.clicks_of(visitor), event, self.config.retention.clicks);
-        let country = self.config.container(&event.container).and_then(|c| c.country.clone());
-        Known { container_country: country, ..known }
+        Known { container_country: self.country(&event.container).map(Into::into), ..known }
     }
 
     fn merged(&self, parts: Vec<Event>) -> Option<Candidate> {
@@ -320,6 +324,15 @@ impl Planner for Rules {
             detail: None,
         };
         self.triggered(event).map(plan).collect()
+    }
+
+    fn named(&self, event: &Event, known: &[&Known]) -> Vec<Identifier> {
+        person::named(event, known, self.country(&event.container))
+    }
+
+    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier, Time) -> bool) -> bool {
+        let country = self.country(&visitor.container).map(ToOwned::to_owned);
+        person::forget(visitor, is_erased, country.as_deref())
     }
 
     fn wants(&self, event: &Event) -> bool {
@@ -387,6 +400,14 @@ impl Planner for OnDemand {
 
     fn hold(&self, _: &Event, _: Time) -> Vec<Planned> {
         Vec::new()
+    }
+
+    fn named(&self, event: &Event, known: &[&Known]) -> Vec<Identifier> {
+        self.rules.named(event, known)
+    }
+
+    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier, Time) -> bool) -> bool {
+        self.rules.forget(visitor, is_erased)
     }
 
     fn happened(&self) -> bool {

@@ -13,6 +13,7 @@ use crate::model::field::Field;
 use crate::model::identifier::{Identifier, IdentifierKind};
 use crate::model::ids::VisitorId;
 
+pub mod person;
 pub mod sharing;
 #[cfg(test)]
 mod tests;

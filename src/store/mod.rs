@@ -79,6 +79,13 @@ pub struct Planned {
     pub detail: Option<Box<str>>,
 }
 
+impl Planned {
+    /// Whether it is to wait.
+    pub fn is_to_wait(&self) -> bool {
+        matches!(self.verdict, PlannedVerdict::Wait { .. })
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum PlannedVerdict {
     /// Counted and logged, unless the reason is `disabled`, which is only counted.
@@ -134,8 +141,14 @@ pub trait Planner: Send + Sync {
     }
     /// The one event that these parts make, ready for admission; `None` of no parts.
     fn merged(&self, parts: Vec<Event>) -> Option<Candidate>;
-    /// What is to be held of an event of which more is to come: for every connector whose trigger matches, until when.
+    /// What is to be held of an event of which more is to come: for every connector whose trigger matches, until when, or
+    /// that it is switched off.
     fn hold(&self, event: &Event, now: Time) -> Vec<Planned>;
+    /// The identifiers by which somebody can be asked for that stand in an event, or in what was `known` with it; those that
+    /// join nobody too.
+    fn named(&self, event: &Event, known: &[&Known]) -> Vec<Identifier>;
+    /// Takes out of a visitor what `is_erased` says of an identifier and of when it was said; whether there was any.
+    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier, Time) -> bool) -> bool;
     /// Whether any connector could want a track event of this name; asked before anything is loaded for it.
     fn wants(&self, event: &Event) -> bool;
     /// A decision for every connector whose trigger matches. The clicks that were chosen are added to the facts.
@@ -168,6 +181,8 @@ pub struct Woken {
     pub sent: Vec<ConnectorName>,
     pub skipped: Vec<(ConnectorName, Reason)>,
     pub cancelled: Vec<ConnectorName>,
+    /// Would have been decided but are switched off, which is only counted.
+    pub disabled: Vec<ConnectorName>,
 }
 
 /// What a batch amounts to.
@@ -282,11 +297,23 @@ pub struct Erased {
     pub visitors: u64,
     pub identifiers: u64,
     pub clicks: u64,
-    /// Of which the store had a row.
+    /// Of which the store had a row: theirs, and others in which the identifier stood.
     pub events: u64,
     pub deliveries: u64,
     /// Whose deliveries were not final and are cancelled now: one name for each.
     pub cancelled: Vec<ConnectorName>,
+}
+
+impl Erased {
+    fn add(&mut self, other: Self) {
+        let Self { visitors, identifiers, clicks, events, deliveries, cancelled } = other;
+        self.visitors += visitors;
+        self.identifiers += identifiers;
+        self.clicks += clicks;
+        self.events += events;
+        self.deliveries += deliveries;
+        self.cancelled.extend(cancelled);
+    }
 }
 
 /// Event names remembered per container. Names are a sender's data; a shop has dozens, and a fault must not have millions.

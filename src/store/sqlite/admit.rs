@@ -61,9 +61,11 @@ pub(super) struct Owner {
     pub matched_by: Option<IdentifierKind>,
     /// Hashes of the identifiers that nobody had.
     unknown: Vec<i64>,
-    is_new: bool,
+    pub is_new: bool,
     /// It has taken others over.
-    merged: bool,
+    pub merged: bool,
+    /// It is not as it was.
+    changed: bool,
     /// It gained a click or took somebody over: what waits for it may be decided otherwise.
     pub gained: bool,
 }
@@ -81,7 +83,9 @@ impl Admit {
             false => self.note_tried(tx, event),
         };
         let mut admitted = Admitted { is_track: event.name.is_some(), duplicate, ..Admitted::default() };
-        let owner = self.learn(tx, candidate, candidate, &mut admitted)?;
+        let mut owner = self.owner(tx, candidate)?;
+        self.teach(&mut owner, candidate, &mut admitted);
+        self.keep(tx, &owner, event);
         if !admitted.duplicate && event.name.is_some() && self.planner.wants(event) {
             self.decide(tx, event, &owner, event.is_partial && happened, &mut admitted)?;
         }
@@ -91,21 +95,22 @@ impl Admit {
         Ok(admitted)
     }
 
-    /// Finds the visitor by what `who` says of it, and teaches it what `candidate` says.
-    pub(super) fn learn(
-        &self,
-        tx: &mut Tx<'_>,
-        who: &Candidate,
-        candidate: &Candidate,
-        admitted: &mut Admitted,
-    ) -> Result<Owner, StoreError> {
-        let event = &candidate.event;
-        tx.seen.note(&event.container, event.name.as_deref().unwrap_or_default(), self.now);
-        let mut owner = self.owner(tx, who)?;
+    /// The visitor learns what `candidate` says.
+    pub(super) fn teach(&self, owner: &mut Owner, candidate: &Candidate, admitted: &mut Admitted) {
         let change = self.planner.remember(Arc::make_mut(&mut owner.visitor), candidate);
         owner.gained |= change.gained_click;
+        owner.changed |= change.changed;
         if change.gained_click {
-            admitted.clicks_gained = u32::try_from(candidate.clicks.len()).unwrap_or(u32::MAX);
+            let clicks = u32::try_from(candidate.clicks.len()).unwrap_or(u32::MAX);
+            admitted.clicks_gained = admitted.clicks_gained.saturating_add(clicks);
+        }
+    }
+
+    /// Keeps the visitor and what leads to it. What did not happen is nobody's: it is used once, and leaves nothing.
+    pub(super) fn keep(&self, tx: &mut Tx<'_>, owner: &Owner, event: &Event) {
+        tx.seen.note(&event.container, event.name.as_deref().unwrap_or_default(), self.now);
+        if !self.planner.happened() {
+            return;
         }
         if self.planner.joins_by_time() {
             tx.lately.note(&event.container, event.time, owner.visitor.id);
@@ -113,10 +118,9 @@ impl Admit {
         for hash in &owner.unknown {
             visitors::attach(tx, *hash, owner.visitor.id);
         }
-        if owner.is_new || owner.merged || change.changed {
+        if owner.is_new || owner.changed {
             visitors::save(tx, owner.visitor.clone(), self.now.ms(), !owner.is_new);
         }
-        Ok(owner)
     }
 
     /// Whether an event of this key was decided before.
@@ -160,7 +164,8 @@ impl Admit {
         Ok(!is_known)
     }
 
-    fn owner(&self, tx: &mut Tx<'_>, candidate: &Candidate) -> Result<Owner, StoreError> {
+    /// Finds the visitor by what `candidate` says of it, or begins one.
+    pub(super) fn owner(&self, tx: &mut Tx<'_>, candidate: &Candidate) -> Result<Owner, StoreError> {
         let event = &candidate.event;
         let mut hits = Vec::with_capacity(candidate.identifiers.len());
         let mut unknown = Vec::new();
@@ -181,7 +186,15 @@ impl Admit {
                 let id = VisitorId(tx.counters.next_visitor);
                 tx.counters.next_visitor += 1;
                 let visitor = Arc::new(Visitor::new(id, event.container.clone()));
-                Ok(Owner { visitor, matched_by: None, unknown, is_new: true, merged: false, gained: false })
+                Ok(Owner {
+                    visitor,
+                    matched_by: None,
+                    unknown,
+                    is_new: true,
+                    merged: false,
+                    changed: false,
+                    gained: false,
+                })
             }
             Whose::Visitor { id, by, merge } => {
                 let at = loaded.iter().position(|visitor: &Arc<Visitor>| visitor.id == id);
@@ -189,7 +202,8 @@ impl Admit {
                 drop(loaded);
                 visitors::merge(tx, &*self.planner, &mut visitor, &merge, self.now.ms())?;
                 let merged = !merge.is_empty();
-                Ok(Owner { visitor, matched_by: Some(by), unknown, is_new: false, merged, gained: merged })
+                let matched_by = Some(by);
+                Ok(Owner { visitor, matched_by, unknown, is_new: false, merged, changed: merged, gained: merged })
             }
         }
     }
@@ -246,7 +260,7 @@ impl Admit {
             clicks: Vec::new(),
         };
         let plans = match is_to_hold {
-            true => self.planner.hold(event, self.now),
+            true => self.planner.hold(event, self.now).into_iter().filter(Planned::is_to_wait).collect(),
             false => asking_claims(tx, self.now, |claimed| {
                 self.planner.decide(&Case { visitor: &owner.visitor, now: self.now, claimed }, &mut facts)
             })?,

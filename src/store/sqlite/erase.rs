@@ -1,33 +1,33 @@
 //! Forgetting a person. In one commit the visitor is gone, so that nothing more can be added to it, and what still waits for it is
 //! cancelled; then everything that was ever written about it is looked for and blanked, a bounded number of events at a
-//! time. What is under way is on record, and a start goes on with it.
+//! time: its own, and whatever else bears the identifier that it was erased by. What is under way is on record, and a start
+//! goes on with it.
 //!
-//! Refuses: an index by visitor. Each event would pay for it, and nobody is erased often.
+//! Refuses: touching what is said after it was begun. That is somebody's new beginning.
 
-use std::collections::{HashMap, HashSet};
+mod blank;
+mod traces;
+mod withdrawn;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::read::Neighbours;
-use super::recent::Person;
-use super::writer::{EVENTS_PER_BLOCK, Tx};
-use super::{Store, partial, visitors, wake};
-use crate::model::delivery::{Reason, State};
-use crate::model::event::{Event, EventId};
-use crate::model::facts::{Facts, Known};
+use self::blank::blank_all;
+use self::traces::{Begun, Traces};
+pub(super) use self::withdrawn::Withdrawn;
+use super::recent::{FOR_VISITOR, Person};
+use super::writer::Tx;
+use super::{Store, visitors};
 use crate::model::identifier::Identifier;
-use crate::model::ids::{ContainerKey, DeliveryId, Seq, VisitorId};
-use crate::model::record::Entry;
+use crate::model::ids::{ContainerKey, DeliveryId, VisitorId};
 use crate::model::time::Time;
-use crate::store::rows;
-use crate::store::{Erased, StoreError, entries};
+use crate::store::{Erased, Planner, StoreError};
 
-/// Events looked at by one question, and blanked in one commit.
-const EVENTS_PER_LOOK: i64 = 5_000;
-const EVENTS_PER_COMMIT: usize = 64;
+/// Events blanked in one commit, and visitors made to forget.
+const ROWS_PER_COMMIT: usize = 64;
 
 /// Bytes of a database that is written afresh after an erasure: a second or two, in which nothing is admitted. SQLite leaves old
 /// bytes in parts of pages that it does not use; in a larger one they stay there until the part is used again.
@@ -37,30 +37,6 @@ const REWRITTEN_MAX: i64 = 256 * 1024 * 1024;
 /// looks.
 const EMPTIED_WITHIN: usize = 40;
 const EMPTIED_EVERY: Duration = Duration::from_millis(50);
-
-/// Events of this run whose unfinished deliveries were cancelled: what lanes still hold of them must not be sent, and what
-/// was in flight must not be written back. Forgotten at the next start, which finds them cancelled.
-#[derive(Debug, Default)]
-pub(super) struct Withdrawn {
-    /// Asked for every attempt; nearly always nobody was ever erased.
-    any: AtomicBool,
-    events: RwLock<HashSet<Seq>>,
-}
-
-impl Withdrawn {
-    pub(super) fn contains(&self, seq: Seq) -> bool {
-        self.any.load(Ordering::Acquire) && self.events.read().unwrap_or_else(PoisonError::into_inner).contains(&seq)
-    }
-
-    /// They are on record as cancelled.
-    pub(super) fn add(&self, events: impl IntoIterator<Item = Seq>) {
-        let mut events = events.into_iter().peekable();
-        if events.peek().is_some() {
-            self.events.write().unwrap_or_else(PoisonError::into_inner).extend(events);
-            self.any.store(true, Ordering::Release);
-        }
-    }
-}
 
 /// What the writer is to do after the commit, outside of any transaction.
 pub(super) struct CleanUp {
@@ -85,8 +61,10 @@ impl CleanUp {
 
 impl Store {
     /// Erases the visitors of `container` that these identifiers lead to: what is known of them, their identifiers and clicks, and
-    /// whatever is personal in their events and deliveries. What is not final becomes `cancelled`. `None` where they lead to
-    /// nobody. Answers when that is on the disk; event ids stay remembered for `keep_keys_for`.
+    /// whatever is personal in their events and deliveries. Events of others in which one of the identifiers stands are
+    /// blanked too, and others no longer know it. What is not final becomes `cancelled`. `None` where there is nothing of the
+    /// kind. Answers when that is on the disk, also where a call before this one has begun it; event ids stay remembered for
+    /// `keep_keys_for`.
     ///
     /// # Errors
     /// As [`StoreError`] says. What was begun is finished by the next call, or the next start.
@@ -94,29 +72,31 @@ impl Store {
         &self,
         container: ContainerKey,
         identifiers: Vec<Identifier>,
+        planner: Arc<dyn Planner>,
         now: Time,
         keep_keys_for: Duration,
     ) -> Result<Option<Erased>, StoreError> {
         let keys_until = now.plus(keep_keys_for);
-        let begun = self.write(move |tx| begin(tx, &container, &identifiers, now, keys_until)).await?;
-        let Some(mut erased) = begun else { return Ok(None) };
-        let rest = self.finish_erasures(now, keep_keys_for).await?;
-        erased.identifiers = rest.identifiers;
-        erased.events += rest.events;
-        erased.deliveries += rest.deliveries;
-        erased.cancelled.extend(rest.cancelled);
-        Ok(Some(erased))
+        let (is_under_way, mut erased) =
+            self.write(move |tx| begin(tx, &container, &identifiers, now, keys_until)).await?;
+        let rest = self.finish_erasures(planner, now, keep_keys_for).await?;
+        erased.add(rest);
+        Ok((is_under_way || erased != Erased::default()).then_some(erased))
     }
 
     /// Goes on with what was begun, be it by a run that came to a sudden end.
     ///
     /// # Errors
     /// As [`StoreError`] says.
-    pub async fn finish_erasures(&self, now: Time, keep_keys_for: Duration) -> Result<Erased, StoreError> {
+    pub async fn finish_erasures(
+        &self,
+        planner: Arc<dyn Planner>,
+        now: Time,
+        keep_keys_for: Duration,
+    ) -> Result<Erased, StoreError> {
         let _one_at_a_time = self.inner.erasing.lock().await;
-        let keys_until = now.plus(keep_keys_for);
         let mut erased = Erased::default();
-        let begun = self.read(begun).await?;
+        let begun = self.read(Begun::read).await?;
         if begun.is_empty() {
             return Ok(erased);
         }
@@ -124,35 +104,17 @@ impl Store {
         self.write(|tx| Ok(tx.sql.execute_batch("PRAGMA secure_delete = ON")?)).await?;
         // Readers ask tables, so what is in memory alone must be there.
         self.settle_recent().await?;
-        let asked = begun.clone();
-        let (persons, identifiers) = self.read(move |sql| traces(sql, &asked)).await?;
-        let (persons, identifiers) = (Arc::new(persons), Arc::new(identifiers));
-        erased.identifiers = identifiers.len() as u64;
-        let mut from = 0;
-        loop {
-            let whose = persons.clone();
-            let (seqs, next) = self.read(move |sql| events_of(sql, &whose, from)).await?;
-            for chunk in seqs.chunks(EVENTS_PER_COMMIT) {
-                let chunk = chunk.to_vec();
-                let part = self.write(move |tx| blank_all(tx, &chunk, now, keys_until)).await?;
-                erased.events += part.events;
-                erased.deliveries += part.deliveries;
-                erased.cancelled.extend(part.cancelled);
-            }
-            let Some(next) = next else { break };
-            from = next;
-        }
-        self.write(move |tx| {
-            identifiers.iter().for_each(|hash| tx.recent.remove_key(*hash));
-            persons.iter().for_each(|id| tx.recent.set_person(VisitorId(*id), Person::Gone));
-            Ok(())
-        })
-        .await?;
+        let (keys, tag, asked) = (self.inner.keys, self.inner.tag, begun.clone());
+        let traces = self.read(move |sql| Traces::of(sql, &asked, keys, tag, planner.clone())).await?;
+        self.blank_events(&traces, now, now.plus(keep_keys_for), &mut erased).await?;
+        self.make_others_forget(&traces).await?;
+        erased.identifiers = self.let_go(&traces).await?;
         self.settle_recent().await?;
         self.empty_log().await?;
         self.write(move |tx| {
-            for id in &begun {
-                tx.sql.execute("DELETE FROM meta WHERE key = 'erasing ' || ?1", [id])?;
+            // What was begun again meanwhile stays begun.
+            for row in &begun.rows {
+                tx.sql.execute("DELETE FROM meta WHERE key = ?1 AND value = ?2", (&row.0, row.1))?;
             }
             Ok(tx.sql.execute_batch("PRAGMA secure_delete = OFF")?)
         })
@@ -160,9 +122,65 @@ impl Store {
         Ok(erased)
     }
 
+    async fn blank_events(
+        &self,
+        traces: &Traces,
+        now: Time,
+        keys_until: Time,
+        erased: &mut Erased,
+    ) -> Result<(), StoreError> {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let asked = traces.clone();
+            let page = self.read(move |sql| asked.events(sql, at)).await?;
+            for chunk in page.found.chunks(ROWS_PER_COMMIT) {
+                let chunk = chunk.to_vec();
+                erased.add(self.write(move |tx| blank_all(tx, &chunk, now, keys_until)).await?);
+            }
+            from = page.next;
+        }
+        Ok(())
+    }
+
+    /// Others keep no value that is erased.
+    async fn make_others_forget(&self, traces: &Traces) -> Result<(), StoreError> {
+        let mut after = Some(0);
+        while let Some(at) = after {
+            let asked = traces.clone();
+            let page = self.read(move |sql| asked.others(sql, at)).await?;
+            for chunk in page.found.chunks(ROWS_PER_COMMIT) {
+                let (chunk, traces) = (chunk.to_vec(), traces.clone());
+                self.write(move |tx| chunk.iter().try_for_each(|(id, seen)| forget(tx, &traces, *id, *seen))).await?;
+            }
+            after = page.next;
+        }
+        Ok(())
+    }
+
+    /// Takes away what leads to the erased, and says how much there was. An identifier that leads to somebody else by now is
+    /// somebody else's.
+    async fn let_go(&self, traces: &Traces) -> Result<u64, StoreError> {
+        let asked = traces.clone();
+        let hashes = self.read(move |sql| asked.identifiers(sql)).await?;
+        let persons = traces.persons.clone();
+        self.write(move |tx| {
+            let mut count = 0;
+            for hash in &hashes {
+                let row = tx.recent.key(tx.sql, *hash)?;
+                if row.is_some_and(|row| row.until == FOR_VISITOR && persons.contains(&row.value)) {
+                    tx.recent.remove_key(*hash);
+                    count += 1;
+                }
+            }
+            persons.iter().for_each(|id| tx.recent.set_person(VisitorId(*id), Person::Gone));
+            Ok(count)
+        })
+        .await
+    }
+
     /// Whether a delivery was cancelled since this run began, whatever a lane still holds of it.
     pub fn is_withdrawn(&self, delivery: DeliveryId) -> bool {
-        self.inner.withdrawn.contains(delivery.seq())
+        self.inner.withdrawn.contains(delivery)
     }
 
     /// Answers when all changes made so far are in their tables and their record is gone.
@@ -192,20 +210,21 @@ impl Store {
     }
 }
 
-/// The visitors are gone from here on, and whatever waits for them is cancelled.
+/// The visitors are gone from here on, and whatever waits for them is cancelled. Says whether the same was begun before and is
+/// not finished.
 pub(super) fn begin(
     tx: &mut Tx<'_>,
     container: &str,
     identifiers: &[Identifier],
     now: Time,
     keys_until: Time,
-) -> Result<Option<Erased>, StoreError> {
+) -> Result<(bool, Erased), StoreError> {
     let mut found: Vec<VisitorId> = Vec::new();
+    let mut is_under_way = false;
     for identifier in identifiers {
-        found.extend(visitors::lookup(tx, container, identifier)?.1.filter(|id| !found.contains(id)));
-    }
-    if found.is_empty() {
-        return Ok(None);
+        let (hash, visitor) = visitors::lookup(tx, container, identifier)?;
+        found.extend(visitor.filter(|id| !found.contains(id)));
+        is_under_way |= Begun::note_value(tx.sql, hash, now)?;
     }
     tx.sql.execute_batch("PRAGMA secure_delete = ON")?;
     let mut erased = Erased { visitors: found.len() as u64, ..Erased::default() };
@@ -216,136 +235,21 @@ pub(super) fn begin(
             .prepare_cached("SELECT DISTINCT seq FROM delivery WHERE visitor = ?1")?
             .query_map([id.0], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        let part = blank_all(tx, &waiting, now, keys_until)?;
-        erased.events += part.events;
-        erased.deliveries += part.deliveries;
-        erased.cancelled.extend(part.cancelled);
+        erased.add(blank_all(tx, &waiting, now, keys_until)?);
         tx.recent.set_person(id, Person::Gone);
-        tx.sql.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('erasing ' || ?1, ?1)", [id.0])?;
+        Begun::note_visitor(tx.sql, id)?;
     }
-    Ok(Some(erased))
+    Ok((is_under_way, erased))
 }
 
-/// Visitors whose erasure was begun and is not finished.
-fn begun(sql: &Connection) -> Result<Vec<i64>, StoreError> {
-    let mut select = sql.prepare("SELECT value FROM meta WHERE key LIKE 'erasing %'")?;
-    Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
-}
-
-/// All whom these visitors have taken over, themselves included, and the hashes of all identifiers that lead to any of them.
-fn traces(sql: &Connection, begun: &[i64]) -> Result<(Vec<i64>, Vec<i64>), StoreError> {
-    let mut taken: HashMap<i64, Vec<i64>> = HashMap::new();
-    let mut merged = sql.prepare("SELECT id, merged_into FROM visitor WHERE merged_into IS NOT NULL")?;
-    let mut found = merged.query([])?;
-    while let Some(row) = found.next()? {
-        taken.entry(row.get(1)?).or_default().push(row.get(0)?);
+/// Takes erased values out of what is known of another visitor, unless it has become part of somebody else meanwhile.
+fn forget(tx: &mut Tx<'_>, traces: &Traces, id: VisitorId, seen: i64) -> Result<(), StoreError> {
+    if visitors::survivor(tx, id)? != Some(id) {
+        return Ok(());
     }
-    let mut persons = begun.to_vec();
-    let mut at = 0;
-    while let Some(id) = persons.get(at) {
-        persons.extend(taken.remove(id).unwrap_or_default());
-        at += 1;
-    }
-    let mut leading =
-        sql.prepare("SELECT hash FROM key WHERE until = 0 AND value IN (SELECT value FROM json_each(?1))")?;
-    let hashes = leading.query_map([list(&persons)], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok((persons, hashes))
-}
-
-/// Events of these visitors among the next [`EVENTS_PER_LOOK`] from `from` on, and where to go on.
-fn events_of(sql: &Connection, persons: &[i64], from: i64) -> Result<(Vec<i64>, Option<i64>), StoreError> {
-    let newest: i64 = sql.query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| row.get(0))?;
-    let next = from + EVENTS_PER_LOOK;
-    let mut select = sql.prepare_cached(
-        "SELECT seq FROM event WHERE ?1 <= seq AND seq < ?2
-         AND json_extract(facts, '$.v') IN (SELECT value FROM json_each(?3)) ORDER BY seq",
-    )?;
-    let seqs = select.query_map((from, next, list(persons)), |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok((seqs, (next <= newest).then_some(next)))
-}
-
-fn list(numbers: &[i64]) -> String {
-    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-    format!("[{}]", numbers.join(","))
-}
-
-fn blank_all(tx: &mut Tx<'_>, seqs: &[i64], now: Time, keys_until: Time) -> Result<Erased, StoreError> {
-    let mut erased = Erased::default();
-    for seq in seqs {
-        blank(tx, Seq(*seq), now, keys_until, &mut erased)?;
-    }
-    Ok(erased)
-}
-
-/// Takes out of one event and its deliveries what belongs to a person, and cancels what is not final.
-fn blank(tx: &mut Tx<'_>, seq: Seq, now: Time, keys_until: Time, erased: &mut Erased) -> Result<(), StoreError> {
-    // What tasks before this one have told of it is to be found with the rest.
-    tx.write_lines()?;
-    let neighbours = Neighbours::load(tx.sql, seq.0..=seq.0)?;
-    let (mut deliveries, mut facts) = wake::load_event(tx, seq)?;
-    if facts.event.is_partial {
-        partial::end(tx, &mut facts, keys_until)?;
-    }
-    blank_lines(tx, seq)?;
-    let mut withdrawn = false;
-    for (place, stored) in deliveries.iter_mut().enumerate() {
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
-        let (state, _) = neighbours.now(seq, place, stored);
-        stored.later = None;
-        stored.delivery.detail = None;
-        if let Some(attribution) = &mut stored.delivery.attribution {
-            attribution.click = None;
-            attribution.why = "erased".into();
-        }
-        if state.is_final() {
-            continue;
-        }
-        stored.delivery.state = State::Cancelled;
-        stored.delivery.reason = None::<Reason>;
-        tx.sql.prepare_cached("DELETE FROM delivery WHERE seq = ?1 AND place = ?2")?.execute((seq.0, place))?;
-        let entry = Entry::Ended { state: State::Cancelled, reason: None, detail: None };
-        entries::write_entry(tx.lines_of(seq), seq, place, now, &entry);
-        tx.counters.book.ended += 1;
-        erased.cancelled.push(stored.delivery.connector.clone());
-        withdrawn = true;
-    }
-    if withdrawn {
-        tx.withdrawn.push(seq);
-    }
-    erased.events += 1;
-    erased.deliveries += deliveries.len() as u64;
-    wake::write_back(tx, seq, &deliveries)?;
-    tx.sql
-        .prepare_cached("UPDATE event SET facts = ?2 WHERE seq = ?1")?
-        .execute((seq.0, rows::write_facts(&nobodys(facts))))?;
-    Ok(())
-}
-
-/// The log keeps what happened when, and neither what was sent nor what came back.
-fn blank_lines(tx: &Tx<'_>, seq: Seq) -> Result<(), StoreError> {
-    let rows: Vec<(i64, String)> = tx
-        .sql
-        .prepare_cached("SELECT id, lines FROM entry WHERE block = ?1")?
-        .query_map([seq.0 / EVENTS_PER_BLOCK], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    for (id, lines) in rows {
-        if let Some(blanked) = entries::without_requests(&lines, seq)? {
-            tx.sql.prepare_cached("UPDATE entry SET lines = ?2 WHERE id = ?1")?.execute((id, blanked))?;
-        }
+    let mut visitor = visitors::load(tx, id)?;
+    if traces.take_from(Arc::make_mut(&mut visitor)) {
+        visitors::save(tx, visitor, seen, false);
     }
     Ok(())
-}
-
-/// What stays of an event: what it was called, and when.
-fn nobodys(facts: Facts) -> Facts {
-    let event = &facts.event;
-    let bare = Event {
-        container: event.container.clone(),
-        id: EventId::Given(event.id.as_str().into()),
-        name: event.name.clone(),
-        is_test: event.is_test,
-        ..Event::bare(event.time, event.received)
-    };
-    let event = Arc::new(bare);
-    Facts { event, visitor: VisitorId::NOBODY, matched_by: None, known: Known::default(), clicks: Vec::new(), ..facts }
 }

@@ -49,6 +49,7 @@ pub struct Store {
 
 struct Inner {
     tag: StoreTag,
+    keys: keys::Keys,
     tasks: Tasks,
     outbox: Arc<record::Outbox>,
     /// Empty for a store in memory, whose writer answers questions too.

@@ -98,6 +98,7 @@ impl Store {
         let withdrawn: Arc<Withdrawn> = Arc::default();
         let inner = Inner {
             tag,
+            keys,
             tasks,
             outbox: outbox.clone(),
             readers: Mutex::new(Vec::new()),

@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::admit::Admit;
+use super::admit::{self, Admit, Owner};
 use super::keys::Keys;
 use super::recent::KeyRow;
-use super::wake;
 use super::writer::Tx;
+use super::{visitors, wake};
 use crate::model::event::{Event, EventId};
 use crate::model::facts::Facts;
 use crate::model::ids::Seq;
 use crate::model::time::Time;
 use crate::store::rows;
-use crate::store::{Admitted, Candidate, StoreError, Woken};
+use crate::store::{Admitted, Candidate, Planned, PlannedVerdict, Planner, StoreError, Woken};
 
 /// Parts kept of one event. Beyond them what is there is made one part, so that a sender at fault can't fill the disk;
 /// whose value is the newest is then told by the time of the whole.
@@ -111,8 +111,7 @@ pub(super) fn hold(tx: &mut Tx<'_>, seq: Seq, event: &Event) -> Result<(), Store
 }
 
 impl Admit {
-    /// Takes up one more part of a held event, or what completes it. Whose it is goes by what all parts say of it; what its
-    /// visitor learns is the part.
+    /// Takes up one more part of a held event, or what completes it.
     pub(super) fn go_on(
         &self,
         tx: &mut Tx<'_>,
@@ -122,21 +121,16 @@ impl Admit {
     ) -> Result<Admitted, StoreError> {
         let mut admitted = Admitted { is_track: true, ..Admitted::default() };
         let event = &candidate.event;
-        let mut parts = parts(tx, seq)?;
-        let is_full = PARTS_MAX <= parts.len();
-        parts.push((**event).clone());
-        let Some(merged) = self.planner.merged(parts) else {
+        let earlier = parts(tx, seq)?;
+        let is_full = PARTS_MAX <= earlier.len();
+        let all = earlier.iter().chain([&**event]).cloned().collect();
+        let Some(merged) = self.planner.merged(all) else {
             return Err(StoreError::Failed("an event was held without parts".to_owned()));
         };
-        let owner = self.learn(tx, &merged, candidate, &mut admitted)?;
         let (_, mut facts) = wake::load_event(tx, seq)?;
-        if facts.visitor != owner.visitor.id {
-            facts.visitor = owner.visitor.id;
-            facts.matched_by = owner.matched_by;
-            tx.sql
-                .prepare_cached("UPDATE delivery SET visitor = ?2 WHERE seq = ?1 AND +state = 'waiting'")?
-                .execute((seq.0, owner.visitor.id.0))?;
-        }
+        let mut owner = self.owner_of_all(tx, &mut facts, &merged, earlier, &mut admitted)?;
+        self.teach(&mut owner, candidate, &mut admitted);
+        self.keep(tx, &owner, event);
         facts.known = self.planner.known(&owner.visitor, &merged.event);
         facts.event = merged.event;
         if event.is_partial {
@@ -149,6 +143,7 @@ impl Admit {
             write_facts(tx, &facts)?;
         } else {
             end(tx, &mut facts, self.keys_until)?;
+            join_in(tx, &*self.planner, &facts, self.now, woken)?;
             wake::event(tx, &*self.planner, seq, &owner.visitor, self.now, woken)?;
         }
         if owner.gained {
@@ -156,16 +151,92 @@ impl Admit {
         }
         Ok(admitted)
     }
+
+    /// Whose a held event is, going by what all its parts say. Where they lead to nobody, it stays whose it was; where they
+    /// lead to another than before, that one learns of the parts it has missed, as of one event that came whole.
+    fn owner_of_all(
+        &self,
+        tx: &mut Tx<'_>,
+        facts: &mut Facts,
+        merged: &Candidate,
+        earlier: Vec<Event>,
+        admitted: &mut Admitted,
+    ) -> Result<Owner, StoreError> {
+        let mut owner = self.owner(tx, merged)?;
+        let before = visitors::survivor(tx, facts.visitor)?;
+        // Known by no more than its own parts, it was joined to nobody.
+        let mut is_by_itself = facts.matched_by.is_none() && !owner.merged;
+        match before {
+            Some(before) if owner.is_new => {
+                (owner.visitor, owner.is_new) = (visitors::load(tx, before)?, false);
+                owner.matched_by = facts.matched_by;
+            }
+            Some(before) if before == owner.visitor.id => {}
+            _ => {
+                let candidates = earlier.into_iter().filter_map(|part| self.planner.merged(vec![part]));
+                candidates.for_each(|part| self.teach(&mut owner, &part, admitted));
+                is_by_itself = false;
+            }
+        }
+        if !is_by_itself {
+            facts.matched_by = owner.matched_by;
+        }
+        if facts.visitor != owner.visitor.id {
+            facts.visitor = owner.visitor.id;
+            tx.sql
+                .prepare_cached("UPDATE delivery SET visitor = ?2 WHERE seq = ?1 AND +state = 'waiting'")?
+                .execute((facts.seq.0, owner.visitor.id.0))?;
+        }
+        Ok(owner)
+    }
 }
 
 /// Ends the hold on an event whose time is up; what it is, is what its parts have said.
-pub(super) fn time_is_up(tx: &mut Tx<'_>, seq: Seq, keys_until: Time) -> Result<(), StoreError> {
+pub(super) fn time_is_up(
+    tx: &mut Tx<'_>,
+    planner: &dyn Planner,
+    seq: Seq,
+    now: Time,
+    keys_until: Time,
+    woken: &mut Woken,
+) -> Result<(), StoreError> {
     if !tx.held.may_hold(seq) {
         return Ok(());
     }
     let (_, mut facts) = wake::load_event(tx, seq)?;
     // Its other deliveries may have been here before.
-    if facts.event.is_partial { end(tx, &mut facts, keys_until) } else { Ok(()) }
+    if !facts.event.is_partial {
+        return Ok(());
+    }
+    facts.visitor = visitors::survivor(tx, facts.visitor)?.unwrap_or(facts.visitor);
+    end(tx, &mut facts, keys_until)?;
+    join_in(tx, planner, &facts, now, woken)
+}
+
+/// Connectors that were not there, or switched off, when the first part came decide with the others.
+fn join_in(
+    tx: &mut Tx<'_>,
+    planner: &dyn Planner,
+    facts: &Facts,
+    now: Time,
+    woken: &mut Woken,
+) -> Result<(), StoreError> {
+    let (mut deliveries, _) = wake::load_event(tx, facts.seq)?;
+    for plan in planner.hold(&facts.event, now) {
+        if deliveries.iter().any(|stored| stored.delivery.connector == plan.connector) {
+            continue;
+        }
+        if !plan.is_to_wait() {
+            woken.disabled.push(plan.connector);
+            continue;
+        }
+        let verdict = PlannedVerdict::Wait { until: now, reason: None };
+        admit::place(tx, facts.seq, Planned { verdict, ..plan }, now, &mut deliveries);
+        let place = deliveries.len() - 1;
+        wake::insert_waiting(tx, facts, place, &deliveries[place].delivery)?;
+        tx.counters.book.decided += 1;
+    }
+    wake::write_back(tx, facts.seq, &deliveries)
 }
 
 /// From here on it is an event like others: its id is claimed, and it waits for nothing but clicks.

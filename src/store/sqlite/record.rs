@@ -78,7 +78,7 @@ impl Task for RecordAll {
 /// Writes one entry and brings the delivery's row in line with it.
 pub(super) fn record(tx: &mut Tx<'_>, record: &Record) -> Result<(), StoreError> {
     let (seq, place) = (record.delivery.seq(), record.delivery.place());
-    if tx.withdrawn_before.contains(seq) || tx.withdrawn.contains(&seq) {
+    if tx.withdrawn_before.contains(record.delivery) || tx.withdrawn.contains(&record.delivery) {
         // It was cancelled while it was on its way, and nothing of it may stand here again.
         return Ok(());
     }

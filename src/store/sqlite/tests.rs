@@ -9,11 +9,12 @@ use crate::model::click::{Click, Landing};
 use crate::model::delivery::{Attribution, AttributionModel, Reason, Sending};
 use crate::model::event::{Consent, Event, EventId};
 use crate::model::facts::{Facts, Known};
+use crate::model::field::Field;
 use crate::model::identifier::{Identifier, IdentifierKind};
 use crate::model::ids::VisitorId;
 use crate::model::outcome::Outcome;
 use crate::model::record::{Attempt, Entry, ShownRequest};
-use crate::model::visitor::Visitor;
+use crate::model::visitor::{Fact, Visitor};
 use crate::store::{Case, Change, Planned, PlannedVerdict, Whose};
 
 /// A folder that goes with the test.
@@ -78,6 +79,10 @@ impl Sample {
     }
 }
 
+fn email(value: &str) -> Identifier {
+    Identifier { kind: IdentifierKind::Email, value: value.into() }
+}
+
 impl Planner for Sample {
     fn whose(
         &self,
@@ -99,7 +104,11 @@ impl Planner for Sample {
     fn remember(&self, visitor: &mut Visitor, candidate: &Candidate) -> Change {
         let gained_click = !candidate.clicks.is_empty();
         visitor.clicks.extend(candidate.clicks.iter().cloned());
-        Change { gained_click, changed: gained_click, stretched_only: false }
+        let (event, known) = (&candidate.event, visitor.facts.len());
+        let address = event.texts.of(Field::Email).map(|value| (value.into(), event.time));
+        visitor.facts.extend(address.map(|(value, time)| Fact { field: Field::Email, value, time }));
+        let changed = gained_click || known != visitor.facts.len();
+        Change { gained_click, changed, stretched_only: false }
     }
 
     fn merge(&self, into: &mut Visitor, from: Visitor) -> bool {
@@ -125,6 +134,17 @@ impl Planner for Sample {
             attribution: None,
             detail: None,
         }]
+    }
+
+    fn named(&self, event: &Event, known: &[&Known]) -> Vec<Identifier> {
+        let texts = std::iter::once(&event.texts).chain(known.iter().map(|known| &known.texts));
+        texts.filter_map(|texts| Some(email(texts.of(Field::Email)?))).collect()
+    }
+
+    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier, Time) -> bool) -> bool {
+        let had = visitor.facts.len();
+        visitor.facts.retain(|fact| !is_erased(&email(&fact.value), fact.time));
+        had != visitor.facts.len()
     }
 
     fn wants(&self, _: &Event) -> bool {

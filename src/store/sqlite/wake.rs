@@ -3,8 +3,6 @@
 //!
 //! Refuses: touching what was sent. Only a delivery in `waiting` is ever decided again.
 
-use std::sync::Arc;
-
 use super::admit::asking_claims;
 use super::writer::Tx;
 use super::{partial, visitors};
@@ -19,12 +17,7 @@ use crate::store::rows::{self, Later, StoredDelivery};
 use crate::store::{Case, Planned, PlannedVerdict, Planner, StoreError, Woken};
 
 /// Puts a delivery among those that wait for `facts.visitor`.
-pub(super) fn insert_waiting(
-    tx: &Tx<'_>,
-    facts: &Arc<Facts>,
-    place: usize,
-    delivery: &Delivery,
-) -> Result<(), StoreError> {
+pub(super) fn insert_waiting(tx: &Tx<'_>, facts: &Facts, place: usize, delivery: &Delivery) -> Result<(), StoreError> {
     let mut insert = tx.sql.prepare_cached(
         "INSERT INTO delivery (seq, place, connector, state, reason, due, first_due, attempts, is_repeat, visitor)
          VALUES (?1, ?2, ?3, 'waiting', ?4, ?5, ?5, 0, 0, ?6)",
@@ -113,7 +106,7 @@ pub(super) fn due(
         .query_map((now.ms(), i64::try_from(limit).unwrap_or(i64::MAX)), waiting)?
         .collect::<Result<_, _>>()?;
     for row in &rows {
-        partial::time_is_up(tx, row.seq, keys_until)?;
+        partial::time_is_up(tx, planner, row.seq, now, keys_until, woken)?;
         let visitor = visitors::load(tx, row.visitor)?;
         again(tx, planner, row, &visitor, now, woken)?;
     }

@@ -20,7 +20,7 @@ use super::partial::Held;
 use super::recent::Recent;
 use super::record::{Outbox, RecordAll};
 use super::syncer::{Broken, Committed};
-use crate::model::ids::{Seq, StoreTag};
+use crate::model::ids::{DeliveryId, Seq, StoreTag};
 use crate::model::time::Time;
 use crate::store::{ContainerSeen, EVENT_NAMES_MAX, StoreError};
 
@@ -86,8 +86,8 @@ pub(super) struct Tx<'a> {
     pub recent: &'a mut Recent,
     pub lately: &'a mut Lately,
     pub held: &'a mut Held,
-    /// Events whose unfinished deliveries this transaction cancels.
-    pub withdrawn: &'a mut Vec<Seq>,
+    /// Unfinished deliveries that this transaction cancels.
+    pub withdrawn: &'a mut Vec<DeliveryId>,
     /// Those of transactions before.
     pub withdrawn_before: &'a Withdrawn,
     pub clean_up: &'a mut Option<CleanUp>,
@@ -211,7 +211,7 @@ pub(super) struct Writer {
     pub lately: Lately,
     pub held: Held,
     pub withdrawn: Arc<Withdrawn>,
-    pub withdrawn_fresh: Vec<Seq>,
+    pub withdrawn_fresh: Vec<DeliveryId>,
     pub clean_up: Option<CleanUp>,
     pub outbox: Arc<Outbox>,
     pub seen_written: Instant,

@@ -1,7 +1,6 @@
 //! Forgetting a person: what is left in the store's files, and what a sudden end leaves to be done.
 
 use super::*;
-use crate::model::field::Field;
 use crate::model::value::Value;
 use crate::store::sqlite::erase;
 
@@ -54,11 +53,20 @@ async fn nothing_of_an_erased_person_stands_in_the_files() {
         store.record(secret_request(job, outcome)).await.unwrap();
     }
     assert_ne!(found_in(&folder), 0);
-    let erased =
-        store.erase("shop".into(), session(&format!("{SECRET}-session")), now(2), MINUTE).await.unwrap().unwrap();
+    let erased = store
+        .erase("shop".into(), session(&format!("{SECRET}-session")), Arc::new(Sample), now(2), MINUTE)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((erased.visitors, erased.events, erased.identifiers), (1, 30, 1));
     assert_eq!(found_in(&folder), 0, "while the store is open");
-    assert_eq!(store.erase("shop".into(), session(&format!("{SECRET}-session")), now(2), MINUTE).await.unwrap(), None);
+    assert_eq!(
+        store
+            .erase("shop".into(), session(&format!("{SECRET}-session")), Arc::new(Sample), now(2), MINUTE)
+            .await
+            .unwrap(),
+        None
+    );
 
     // What was in flight, and what a lane still holds, leaves no trace.
     let late = own.iter().zip(0..).find(|(_, n)| n % 3 == 2).unwrap().0;
@@ -86,12 +94,92 @@ async fn what_a_sudden_end_left_is_finished_at_the_start() {
     admit(&store, vec![secret_event("e1", 1), secret_event("e2", 2)], now(0)).await;
     let who = session(&format!("{SECRET}-session"));
     let begun = store.write(move |tx| erase::begin(tx, "shop", &who, now(1), now(60))).await.unwrap();
-    assert_eq!(begun.unwrap().visitors, 1);
+    assert_eq!((begun.0, begun.1.visitors), (false, 1));
     assert_ne!(found_in(&folder), 0);
     drop(store);
     let store = folder.open();
-    let erased = store.finish_erasures(now(2), MINUTE).await.unwrap();
+    let erased = store.finish_erasures(Arc::new(Sample), now(2), MINUTE).await.unwrap();
     assert_eq!((erased.events, found_in(&folder)), (2, 0));
-    assert_eq!(store.finish_erasures(now(2), MINUTE).await.unwrap().events, 0, "once");
+    assert_eq!(store.finish_erasures(Arc::new(Sample), now(2), MINUTE).await.unwrap().events, 0, "once");
     assert_eq!(store.unaccounted().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_a_caller_who_went_away_has_begun_is_finished_by_the_next() {
+    let folder = Folder::new();
+    let store = folder.open();
+    admit(&store, vec![secret_event("e1", 1), secret_event("e2", 2)], now(0)).await;
+    let who = session(&format!("{SECRET}-session"));
+    let asked = who.clone();
+    store.write(move |tx| erase::begin(tx, "shop", &asked, now(1), now(60))).await.unwrap();
+    let again = store.erase("shop".into(), who.clone(), Arc::new(Sample), now(2), MINUTE).await.unwrap();
+    assert_eq!(again.map(|erased| (erased.visitors, erased.events)), Some((0, 2)), "it is not over yet");
+    assert_eq!(found_in(&folder), 0);
+    assert_eq!(store.erase("shop".into(), who, Arc::new(Sample), now(2), MINUTE).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_comes_meanwhile_is_a_new_beginning() {
+    let folder = Folder::new();
+    let store = folder.open();
+    admit(&store, vec![secret_event("e1", 1)], now(0)).await;
+    let who = session(&format!("{SECRET}-session"));
+    let asked = who.clone();
+    store.write(move |tx| erase::begin(tx, "shop", &asked, now(1), now(60))).await.unwrap();
+    let fresh = |id: &str| {
+        let mut event = event("Lead", id);
+        event.received = now(2);
+        event.texts.set(Field::Email, "new@example.com");
+        candidate(event, &format!("{SECRET}-session"), None)
+    };
+    let visitor = |admission: &Admission| admission.admitted[0].jobs[0].facts.visitor;
+    let first = visitor(&admit(&store, vec![fresh("n1")], now(2)).await);
+    store.finish_erasures(Arc::new(Sample), now(3), MINUTE).await.unwrap();
+    let second = admit(&store, vec![fresh("n2")], now(4)).await;
+    assert_eq!(visitor(&second), first, "the identifier leads to whom it was given last");
+    let kept = store.delivery(second.admitted[0].jobs[0].delivery.id).await.unwrap().unwrap();
+    assert_eq!(kept.facts.event.texts.of(Field::Email), Some("new@example.com"));
+    let erased = store.erase("shop".into(), who, Arc::new(Sample), now(5), MINUTE).await.unwrap().unwrap();
+    assert_eq!((erased.visitors, erased.events), (1, 2), "and it can be asked for again");
+}
+
+#[tokio::test]
+async fn a_cancelled_delivery_holds_no_deduplication_value_and_a_delivered_one_does() {
+    for is_delivered in [false, true] {
+        let store = Store::in_memory().unwrap();
+        let first = admit(&store, vec![candidate(event("Once", "1"), "s", None)], now(0)).await;
+        if is_delivered {
+            store.record(attempted(&first.admitted[0].jobs[0], Outcome::Delivered)).await.unwrap();
+        }
+        let erased = store.erase("shop".into(), session("s"), Arc::new(Sample), now(1), MINUTE).await.unwrap().unwrap();
+        assert_eq!(erased.cancelled.len(), if is_delivered { 1 } else { 2 });
+        let second = admit(&store, vec![candidate(event("Once", "2"), "t", None)], now(2)).await;
+        assert_eq!(second.admitted[0].jobs.is_empty(), is_delivered);
+        assert_eq!(store.unaccounted().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_taken_out_of_what_is_known_of_others() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let said = |id: &str, session: &str, address: &str| {
+        let mut event = event("Lead", id);
+        event.texts.set(Field::Email, address);
+        candidate(event, session, None)
+    };
+    let address = format!("{SECRET}@example.com");
+    let batch = vec![said("1", "a", &address), said("2", "b", &address), said("3", "b", "b@example.com")];
+    let jobs: Vec<Job> = admit(&store, batch, now(0)).await.admitted.into_iter().flat_map(|one| one.jobs).collect();
+    for job in &jobs {
+        store.record(attempted(job, Outcome::Delivered)).await.unwrap();
+    }
+    // Sessions alone lead to them, so nobody is led to by the address, and two events bear it.
+    let by_address = || store.erase("shop".into(), vec![email(&address)], Arc::new(Sample), now(1), MINUTE);
+    let erased = by_address().await.unwrap().unwrap();
+    assert_eq!((erased.visitors, erased.events, erased.cancelled.len()), (0, 2, 0));
+    assert_eq!(found_in(&folder), 0);
+    let other = store.delivery(jobs[2].delivery.id).await.unwrap().unwrap();
+    assert_eq!(other.facts.event.texts.of(Field::Email), Some("b@example.com"));
+    assert_eq!(by_address().await.unwrap(), None);
 }

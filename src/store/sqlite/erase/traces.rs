@@ -1,0 +1,189 @@
+//! Where an erased person stands in the tables: visitors, identifiers, events, and what others know of it.
+//!
+//! Refuses: writing, and an index by visitor. Each event would pay for it, and nobody is erased often.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::model::event::Event;
+use crate::model::facts::{Facts, Known};
+use crate::model::identifier::Identifier;
+use crate::model::ids::{Seq, StoreTag, VisitorId};
+use crate::model::time::Time;
+use crate::model::visitor::Visitor;
+use crate::store::rows::{self, StoredDelivery};
+use crate::store::sqlite::keys::Keys;
+use crate::store::sqlite::recent::FOR_VISITOR;
+use crate::store::{Planner, StoreError};
+
+/// Rows looked at by one question.
+const ROWS_PER_LOOK: i64 = 5_000;
+
+/// What was found among some rows, and where to go on; `None` at the end.
+pub(super) struct Page<T> {
+    pub found: Vec<T>,
+    pub next: Option<i64>,
+}
+
+/// What is on record of erasures that were begun and are not finished.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begun {
+    /// Rows of `meta` as they were found.
+    pub rows: Vec<(String, i64)>,
+    visitors: Vec<i64>,
+    /// Identifiers by hash, and when it was begun: what was said after that is a new beginning.
+    values: HashMap<i64, Time>,
+}
+
+/// How `meta` names a visitor or an identifier under erasure.
+const VISITOR: &str = "erasing visitor ";
+const VALUE: &str = "erasing value ";
+
+impl Begun {
+    pub(super) fn read(sql: &Connection) -> Result<Self, StoreError> {
+        let mut select = sql.prepare("SELECT key, value FROM meta WHERE key LIKE 'erasing %'")?;
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let mut begun = Self { rows, ..Self::default() };
+        for (key, value) in &begun.rows {
+            if let Some(hash) = key.strip_prefix(VALUE).and_then(|hash| hash.parse().ok()) {
+                begun.values.insert(hash, Time::from_ms(*value));
+            } else if key.starts_with(VISITOR) {
+                begun.visitors.push(*value);
+            }
+        }
+        Ok(begun)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn note_visitor(sql: &Connection, id: VisitorId) -> Result<(), StoreError> {
+        let key = format!("{VISITOR}{}", id.0);
+        sql.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (key, id.0))?;
+        Ok(())
+    }
+
+    /// True where the same was begun before and is not finished.
+    pub(super) fn note_value(sql: &Connection, hash: i64, now: Time) -> Result<bool, StoreError> {
+        let key = format!("{VALUE}{hash}");
+        let is_under_way = sql.prepare("SELECT 1 FROM meta WHERE key = ?1")?.exists([&key])?;
+        sql.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (key, now.ms()))?;
+        Ok(is_under_way)
+    }
+}
+
+/// Who is looked for.
+#[derive(Clone)]
+pub(super) struct Traces {
+    /// All whom the erased visitors have taken over, themselves included.
+    pub persons: Arc<HashSet<i64>>,
+    values: Arc<HashMap<i64, Time>>,
+    keys: Keys,
+    tag: StoreTag,
+    planner: Arc<dyn Planner>,
+}
+
+impl Traces {
+    pub(super) fn of(
+        sql: &Connection,
+        begun: &Begun,
+        keys: Keys,
+        tag: StoreTag,
+        planner: Arc<dyn Planner>,
+    ) -> Result<Self, StoreError> {
+        let mut taken: HashMap<i64, Vec<i64>> = HashMap::new();
+        let mut merged = sql.prepare("SELECT id, merged_into FROM visitor WHERE merged_into IS NOT NULL")?;
+        let mut found = merged.query([])?;
+        while let Some(row) = found.next()? {
+            taken.entry(row.get(1)?).or_default().push(row.get(0)?);
+        }
+        let mut persons = begun.visitors.clone();
+        let mut at = 0;
+        while let Some(id) = persons.get(at) {
+            persons.extend(taken.remove(id).unwrap_or_default());
+            at += 1;
+        }
+        let persons = Arc::new(persons.into_iter().collect());
+        Ok(Self { persons, values: Arc::new(begun.values.clone()), keys, tag, planner })
+    }
+
+    /// Hashes of the identifiers that lead to any of them.
+    pub(super) fn identifiers(&self, sql: &Connection) -> Result<Vec<i64>, StoreError> {
+        let persons: Vec<String> = self.persons.iter().map(ToString::to_string).collect();
+        let list = format!("[{}]", persons.join(","));
+        let mut leading =
+            sql.prepare("SELECT hash FROM key WHERE until = ?1 AND value IN (SELECT value FROM json_each(?2))")?;
+        Ok(leading.query_map((FOR_VISITOR, list), |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    /// Events of theirs among the next [`ROWS_PER_LOOK`] from `from` on.
+    pub(super) fn events(&self, sql: &Connection, from: i64) -> Result<Page<i64>, StoreError> {
+        let newest: i64 = sql.query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| row.get(0))?;
+        let next = from + ROWS_PER_LOOK;
+        let mut select =
+            sql.prepare_cached("SELECT seq, deliveries, facts FROM event WHERE ?1 <= seq AND seq < ?2 ORDER BY seq")?;
+        let mut found = select.query((from, next))?;
+        let mut seqs = Vec::new();
+        while let Some(row) = found.next()? {
+            let seq = Seq(row.get(0)?);
+            let text = |at: usize| row.get_ref(at)?.as_str().map_err(rusqlite::Error::from);
+            let facts = rows::read_facts(seq, text(2)?)?;
+            if self.is_of(&facts, || Ok(rows::read_deliveries(self.tag, seq, text(1)?)?))? {
+                seqs.push(seq.0);
+            }
+        }
+        Ok(Page { found: seqs, next: (next <= newest).then_some(next) })
+    }
+
+    /// Whether an event is one of theirs: their visitor's, or one in which an erased value stands.
+    fn is_of(
+        &self,
+        facts: &Facts,
+        deliveries: impl FnOnce() -> Result<Vec<StoredDelivery>, StoreError>,
+    ) -> Result<bool, StoreError> {
+        if self.persons.contains(&facts.visitor.0) {
+            return Ok(true);
+        }
+        if self.values.is_empty() {
+            return Ok(false);
+        }
+        let deliveries = deliveries()?;
+        let later = deliveries.iter().filter_map(|stored| Some(&stored.later.as_ref()?.known));
+        let known: Vec<&Known> = std::iter::once(&facts.known).chain(later).collect();
+        let Event { container, received, .. } = &*facts.event;
+        let named = self.planner.named(&facts.event, &known);
+        Ok(named.iter().any(|identifier| self.is_erased(container, identifier, *received)))
+    }
+
+    /// Takes the erased values out of what is known of `visitor`; whether there were any.
+    pub(super) fn take_from(&self, visitor: &mut Visitor) -> bool {
+        let container = visitor.container.clone();
+        self.planner.forget(visitor, &|identifier, time| self.is_erased(&container, identifier, time))
+    }
+
+    /// Whether this identifier, said at `time`, is one that is erased.
+    fn is_erased(&self, container: &str, identifier: &Identifier, time: Time) -> bool {
+        self.values.get(&self.keys.identifier(container, identifier)).is_some_and(|begun| time <= *begun)
+    }
+
+    /// Other visitors who know an erased value, with when each was last seen, among the next [`ROWS_PER_LOOK`] after `after`.
+    pub(super) fn others(&self, sql: &Connection, after: i64) -> Result<Page<(VisitorId, i64)>, StoreError> {
+        let mut select = sql.prepare_cached(
+            "SELECT id, seen, data FROM visitor WHERE ?1 < id AND data IS NOT NULL ORDER BY id LIMIT ?2",
+        )?;
+        let mut found = select.query((after, ROWS_PER_LOOK))?;
+        let (mut others, mut count, mut last) = (Vec::new(), 0, after);
+        while let Some(row) = found.next()? {
+            (count, last) = (count + 1, row.get(0)?);
+            let id = VisitorId(last);
+            let mut visitor = rows::read_visitor(id, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
+            if !self.persons.contains(&last) && self.take_from(&mut visitor) {
+                others.push((id, row.get(1)?));
+            }
+        }
+        Ok(Page { found: others, next: (count == ROWS_PER_LOOK).then_some(last) })
+    }
+}
