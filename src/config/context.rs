@@ -6,9 +6,9 @@ use std::cell::RefCell;
 
 use super::node::{Node, Tree};
 use super::problem::{Position, Problems, Severity};
-use super::substitute::{Environment, Substituted, forms, substitute};
+use super::substitute::{Environment, Substituted, substitute};
 use super::values::Wrong;
-use crate::model::secret::Secrets;
+use crate::model::secret::{Secrets, forms};
 
 /// Characters of a value that a message quotes.
 const QUOTED_MAX: usize = 80;

@@ -9,7 +9,9 @@ use super::substitute::Substituted;
 use super::{json_value, values};
 use crate::model::connector::Setting;
 use crate::model::secret::Text;
-use crate::model::template::{JsonSource, JsonTemplate, Place, Slot, Template, TemplateError, UrlTemplate};
+use crate::model::template::{
+    Expression, JsonSource, JsonTemplate, Place, Segment, Slot, Template, TemplateError, UrlTemplate,
+};
 use crate::rules::template::{self, Compiled};
 
 /// How a setting begins in a template, where it stands alone.
@@ -89,6 +91,32 @@ impl Templates<'_> {
             out.push(&part[inside..]);
         }
         Ok(out)
+    }
+
+    /// The text at `node`, in which nothing but settings may stand; they are put in now.
+    pub fn settled(&self, label: &str, node: &Node) -> Option<Text> {
+        let template = self.compile(label, node, Place::PlainText)?;
+        let mut out = Text::default();
+        for segment in &template.segments {
+            match segment {
+                Segment::Literal(text) => out.append(text),
+                Segment::Expression(Expression { slot: Slot::Setting(name), filters, .. }) if filters.is_empty() => {
+                    let setting = self.settings.iter().find(|setting| setting.name == *name)?;
+                    out.append(&setting.value);
+                }
+                Segment::Expression(other) => {
+                    let message = format!("{label}: `{}` can't stand here, only <<SETTING.name>> can", other.slot);
+                    self.ctx.error(node.at, message);
+                    return None;
+                }
+            }
+        }
+        Some(out)
+    }
+
+    /// Whether a text may be blank only because its environment is not at hand.
+    pub fn may_be_blank(&self) -> bool {
+        self.ctx.environment.lenient
     }
 
     /// The variable named at `node`.

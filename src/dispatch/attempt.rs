@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::breaker::Sign;
 use super::client::Wire;
+use super::token::{Token, Tokens};
 use super::{Ledger, LedgerFailed, Watch, backoff, clock, sign};
 use crate::model::connector::{Connector, OnUncertain};
 use crate::model::delivery::{Reason, Sending, State};
@@ -29,6 +30,8 @@ const RESPONSE_SHOWN_MAX: usize = 4096;
 pub(crate) struct Setup {
     pub(crate) connector: Arc<Connector>,
     pub(crate) wire: Wire,
+    /// Where it needs one that changes.
+    pub(crate) tokens: Option<Arc<Tokens>>,
 }
 
 /// A job with all it needs.
@@ -110,21 +113,35 @@ async fn make(job: &mut Job, setup: &Setup, parked: Duration, ledger: &dyn Ledge
         let entry = Entry::Rendered(Box::new(ShownRequest::from(&postback)));
         return Ok(Made { entry, sign: Sign::None, pause_until: None });
     }
+    let (started, clock) = (clock::now(), Instant::now());
+    let token = token(setup).await;
+    if let Some(Ok(token)) = &token {
+        token.put_into(&mut postback);
+    }
     let prepared = match setup.wire.prepare(&postback, spec.timeout.total) {
         Ok(prepared) => prepared,
         Err(unsendable) => return Ok(unsent(State::Skipped, Reason::RenderFailed, unsendable.to_string())),
     };
     let number = job.attempts + 1;
-    if spec.on_uncertain != OnUncertain::Resend {
-        ledger.record(record(job, now, Entry::Started { number })).await?;
-        job.on_record = true;
-    }
-    let started = clock::now();
-    let clock = Instant::now();
-    let met = prepared.send(&connector.secrets).await;
+    let (met, secrets) = match &token {
+        Some(Err(met)) => (met.clone(), &connector.secrets),
+        Some(Ok(_)) | None => {
+            if spec.on_uncertain != OnUncertain::Resend {
+                ledger.record(record(job, now, Entry::Started { number })).await?;
+                job.on_record = true;
+            }
+            let secrets =
+                token.as_ref().and_then(|token| token.as_ref().ok()).map_or(&connector.secrets, |t| &t.secrets);
+            (prepared.send(secrets).await, secrets)
+        }
+    };
     let duration = clock.elapsed();
     let ended = clock::now();
-    let delay = backoff::delay(&spec.retry, number, fastrand::f64().mul_add(2.0, -1.0));
+    let has_ended = has_ended(setup, token.as_ref(), &met).await;
+    let delay = match has_ended {
+        true => Duration::ZERO,
+        false => backoff::delay(&spec.retry, number, fastrand::f64().mul_add(2.0, -1.0)),
+    };
     let outcome = judge::judge(&Case { spec, met: &met, now: ended, delay, deadline });
     let attempt = Attempt {
         number,
@@ -133,14 +150,30 @@ async fn make(job: &mut Job, setup: &Setup, parked: Duration, ledger: &dyn Ledge
         duration,
         request: ShownRequest::from(&postback),
         status: met.status(),
-        response: shown_response(&met, &connector.secrets),
+        response: shown_response(&met, secrets),
         failure: shown_failure(&met),
         outcome,
         is_repeat: job.is_repeat,
         may_have_arrived: met.may_have_arrived(),
     };
     let pause_until = pause(&met, ended, spec.retry.initial());
-    Ok(Made { entry: Entry::Attempted(Box::new(attempt)), sign: Sign::of(&met), pause_until })
+    // A token that has ended says nothing of the partner's health.
+    let sign = if has_ended { Sign::None } else { Sign::of(&met) };
+    Ok(Made { entry: Entry::Attempted(Box::new(attempt)), sign, pause_until })
+}
+
+/// The token to send with, where one is needed.
+async fn token(setup: &Setup) -> Option<Result<Arc<Token>, Met>> {
+    let connector = &*setup.connector;
+    Some(setup.tokens.as_ref()?.get(&setup.wire, connector.postback.timeout.total, &connector.secrets).await)
+}
+
+/// Whether the token that was sent has ended, so that it is tried again at once with another.
+async fn has_ended(setup: &Setup, token: Option<&Result<Arc<Token>, Met>>, met: &Met) -> bool {
+    match (&setup.tokens, token) {
+        (Some(tokens), Some(Ok(token))) => tokens.met(token, met).await,
+        _ => false,
+    }
 }
 
 /// A panic while rendering concerns one event and ends its delivery; it would come again at every start otherwise.

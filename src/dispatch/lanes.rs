@@ -12,8 +12,10 @@ use super::budget::Budget;
 use super::client::{ClientFailed, Clients};
 use super::lane::{Lane, Room};
 use super::parking::Parking;
+use super::token::Tokens;
 use super::{Frontiers, LaneState, Ledger, Watch, clock};
 use crate::config::Config;
+use crate::model::connector::Auth;
 use crate::model::ids::{ConnectorName, Seq};
 use crate::model::record::Job;
 
@@ -23,6 +25,8 @@ pub struct Lanes {
     watch: Arc<dyn Watch>,
     budget: Arc<Budget>,
     clients: Mutex<Option<Clients>>,
+    /// Of connectors that need them; kept over a reload that changes nothing of it.
+    tokens: Mutex<HashMap<ConnectorName, Arc<Tokens>>>,
     /// A lane whose connector was removed stays: it knows what of it is parked. Bounded by the names ever configured.
     lanes: RwLock<HashMap<ConnectorName, Arc<Lane>>>,
     /// The newest event whose deliveries have all been offered.
@@ -43,6 +47,7 @@ impl Lanes {
             watch,
             budget: Arc::default(),
             clients: Mutex::default(),
+            tokens: Mutex::default(),
             lanes: RwLock::default(),
             newest: AtomicI64::new(0),
             order: tokio::sync::Mutex::default(),
@@ -72,10 +77,20 @@ impl Lanes {
         let mut kept = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let mut clients =
             kept.take().filter(|c| c.fits(&config.egress)).unwrap_or_else(|| Clients::new(&config.egress));
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *tokens);
         // A connector without a postback sends none: it has no lane of its own accord.
         let setups = config.connectors.iter().filter(|c| c.postback_enabled).map(|connector| {
             let wire = clients.wire(connector.postback.timeout.connect)?;
-            Ok((connector.name.clone(), Setup { connector: connector.clone(), wire }))
+            let own = match &connector.postback.auth {
+                Some(Auth::OAuth2(spec)) => {
+                    let known = before.get(&connector.name).filter(|known| known.fit(spec)).cloned();
+                    Some(known.unwrap_or_else(|| Arc::new(Tokens::new(spec.clone()))))
+                }
+                Some(Auth::Header { .. }) | None => None,
+            };
+            tokens.extend(own.clone().map(|own| (connector.name.clone(), own)));
+            Ok((connector.name.clone(), Setup { connector: connector.clone(), wire, tokens: own }))
         });
         let setups = setups.collect();
         clients.keep(|connect| config.connectors.iter().any(|c| c.postback.timeout.connect == connect));

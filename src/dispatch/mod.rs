@@ -18,6 +18,7 @@ mod resolve;
 mod sign;
 #[cfg(test)]
 mod testing;
+mod token;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -104,6 +104,7 @@ pub(crate) fn connector(name: &str, port: u16) -> Connector {
         body: Body::None,
         for_each_item: false,
         sign: None,
+        auth: None,
         timeout: Timeouts { connect: ms(2000), total: ms(5000) },
         outcomes: Vec::new(),
         retry: RetryPolicy::new(ms(30), 1.5, 0.2, ms(200), Duration::from_secs(3600)).unwrap(),

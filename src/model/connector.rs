@@ -134,6 +134,37 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
+/// How a network knows who calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// A header that is the same for every request: Basic (RFC 7617), Bearer (RFC 6750), or the network's own.
+    Header { name: Box<str>, value: Text },
+    /// A token from a server of theirs.
+    OAuth2(Arc<OAuth2>),
+}
+
+/// Where access tokens come from (RFC 6749).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuth2 {
+    /// An absolute URL.
+    pub token_url: Text,
+    pub grant: Grant,
+    pub client_id: Text,
+    pub client_secret: Text,
+    /// The client shows itself by Basic authentication, and not in the body.
+    pub client_in_header: bool,
+    pub scope: Option<Text>,
+}
+
+/// What a token is asked for with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// The client's own right (RFC 6749 section 4.4).
+    ClientCredentials,
+    /// What a person once granted it (RFC 6749 section 6).
+    RefreshToken(Text),
+}
+
 /// What a POST carries.
 #[derive(Clone, Debug)]
 pub enum Body {
@@ -159,6 +190,7 @@ pub struct PostbackSpec {
     pub body: Body,
     pub for_each_item: bool,
     pub sign: Option<Signing>,
+    pub auth: Option<Auth>,
     pub timeout: Timeouts,
     pub outcomes: Vec<OutcomeRule>,
     pub retry: RetryPolicy,

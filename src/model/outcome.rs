@@ -37,6 +37,8 @@ pub enum FailureKind {
     Reset,
     /// The address is private and not allowed; nothing was dialled.
     EgressDenied,
+    /// There is no access token; the partner was not asked.
+    Token,
     /// The request could not be built or sent for a reason of its own.
     Other,
 }
@@ -52,6 +54,7 @@ impl FailureKind {
             Self::Timeout => "timeout",
             Self::Reset => "reset",
             Self::EgressDenied => "egress_denied",
+            Self::Token => "token",
             Self::Other => "other",
         }
     }
@@ -60,7 +63,7 @@ impl FailureKind {
     pub fn may_have_arrived(self) -> bool {
         match self {
             Self::Timeout | Self::Reset | Self::Other => true,
-            Self::Dns | Self::Refused | Self::Tls | Self::ConnectTimeout | Self::EgressDenied => false,
+            Self::Dns | Self::Refused | Self::Tls | Self::ConnectTimeout | Self::EgressDenied | Self::Token => false,
         }
     }
 }

@@ -179,10 +179,38 @@ impl Secrets {
         Cow::Owned(out)
     }
 
+    /// These and one more, in every form of it.
+    #[must_use]
+    pub fn with(&self, secret: &str) -> Self {
+        Self::new(self.0.iter().map(|known| known.to_string()).chain(forms(secret)))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Every form in which a partner's reply could repeat `secret`, however its characters are then escaped: as it is, in hex,
+/// and in base64, alone or within a longer text (`user:secret`).
+pub fn forms(secret: &str) -> Vec<String> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+    let mut all = vec![secret.to_owned(), hex::encode(secret)];
+    for before in 0..3 {
+        // Within a longer text base64 depends on what stands before, and the characters at both ends on both neighbours.
+        let padded = [&[0; 2][..before], secret.as_bytes()].concat();
+        let whole = 8 * padded.len() / 6;
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            let encoded = engine.encode(&padded);
+            all.push(encoded[(8 * before).div_ceil(6)..whole].to_owned());
+            if before == 0 {
+                all.push(encoded);
+            }
+        }
+    }
+    all
 }
 
 impl fmt::Debug for Secrets {
@@ -217,5 +245,24 @@ mod tests {
         for (cut, expect) in [("got token-and", "got ***"), ("got toke", "got ***"), ("got tok", "got tok"), ("", "")] {
             assert_eq!(secrets.scrub_cut(cut), expect);
         }
+    }
+
+    #[test]
+    fn a_secret_has_a_form_for_every_place_in_base64() {
+        use crate::model::secret::Secrets;
+        use base64::Engine as _;
+        use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+        let secret = "a/b \"c\"~~~???";
+        let secrets = Secrets::new(forms(secret));
+        for before in ["", "u", "us", "user:"] {
+            for after in ["", "!", "!!"] {
+                let whole = format!("{before}{secret}{after}");
+                for encoded in [STANDARD.encode(&whole), URL_SAFE.encode(&whole), hex::encode_upper(&whole)] {
+                    let shown = secrets.scrub(&encoded);
+                    assert!(shown.contains("***") && shown.len() < 24, "{encoded}: {shown}");
+                }
+            }
+        }
+        assert_eq!(secrets.scrub("a%2Fb+%22c%22~~~???"), "***");
     }
 }

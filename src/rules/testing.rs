@@ -89,6 +89,7 @@ pub fn spec(url_text: &str) -> PostbackSpec {
         body: Body::None,
         for_each_item: false,
         sign: None,
+        auth: None,
         timeout: Timeouts { connect: Duration::from_secs(5), total: Duration::from_secs(15) },
         outcomes: Vec::new(),
         retry: RetryPolicy::default(),

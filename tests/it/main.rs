@@ -22,3 +22,4 @@ mod order;
 mod samples;
 mod scenarios;
 mod shutdown;
+mod tokens;

@@ -2,6 +2,7 @@
 //!
 //! Refuses: comparing connectors with each other; `across` does.
 
+mod auth;
 mod body;
 mod click;
 mod condition;

@@ -5,14 +5,14 @@
 use std::time::Duration;
 
 use super::body::{self, BodyRead};
-use super::{World, outcome, signing};
+use super::{World, auth, outcome, signing};
 use crate::config::context::quote;
 use crate::config::fields::Fields;
 use crate::config::node::Member;
 use crate::config::problem::Position;
 use crate::config::templates::Templates;
 use crate::config::values;
-use crate::model::connector::{BreakerPolicy, Limits, OnUncertain, PostbackSpec, Timeouts};
+use crate::model::connector::{Auth, BreakerPolicy, Limits, OnUncertain, PostbackSpec, Timeouts};
 use crate::model::outcome::OutcomeRule;
 use crate::model::postback::Method;
 use crate::model::retry::{RetryPolicy, RetryPolicyError};
@@ -59,6 +59,15 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>, world: &World<'_>) -> Opt
             f.ctx.error(*at, format!("header `{}` is written by `sign`: take it away", entry.name.reveal()));
         }
     }
+    let auth = f.object("auth").and_then(|f| auth::read(&f, templates));
+    let own = match &auth {
+        Some(Auth::Header { name, .. }) => Some(&**name),
+        Some(Auth::OAuth2(_)) => Some("authorization"),
+        None => None,
+    };
+    if let Some((at, entry)) = headers.entries.iter().find(|(_, entry)| Some(entry.name.reveal()) == own) {
+        f.ctx.error(*at, format!("header `{}` is written by `auth`: take it away", entry.name.reveal()));
+    }
     let delivery = Delivery::read(f);
     let enabled = f.boolean("enabled");
     // Everything has been read: only now may a missing URL end it.
@@ -71,6 +80,7 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>, world: &World<'_>) -> Opt
         body,
         for_each_item: templates.for_each,
         sign,
+        auth,
         timeout: delivery.timeout,
         outcomes: delivery.outcomes,
         retry: delivery.retry,
@@ -175,7 +185,7 @@ fn headers(f: &Fields<'_>, templates: &Templates<'_>) -> Headers {
 }
 
 /// A header name: a token of RFC 9110 section 5.6.2.
-fn is_token(name: &str) -> bool {
+pub(super) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 

@@ -118,6 +118,7 @@ pub const POSTBACK: Table = Table::of(&[
     Key::new("body", Shape::Object(&BODY), "what a POST carries in place of params"),
     Key::new("for_each", Shape::Choice(&["items"]), "items: one delivery per item, with ITEM.x variables"),
     Key::new("sign", Shape::Object(&SIGN), "sign the request"),
+    Key::new("auth", Shape::Object(&AUTH), "how the network knows who calls: one of basic, bearer, header and oauth2"),
     Key::new("timeout", Shape::Object(&TIMEOUT), "how long an attempt may take"),
     Key::new(
         "outcomes",
@@ -151,6 +152,35 @@ pub const SIGN: Table = Table::of(&[
         "the key as whsec_<base64> or base64; a list of two signs with both while a secret is being changed",
     )
     .required(),
+]);
+
+pub const AUTH: Table = Table::of(&[
+    Key::new("basic", Shape::Object(&BASIC), "a name and a password, like those of a browser's login"),
+    Key::new("bearer", Shape::Template, "a token that does not change, sent as `Authorization: Bearer …`"),
+    Key::new("header", Shape::Object(&AUTH_HEADER), "a key in a header of the network's own"),
+    Key::new("oauth2", Shape::Object(&OAUTH2), "access tokens from the network's token server, renewed in time"),
+]);
+
+pub const BASIC: Table = Table::of(&[
+    Key::new("user", Shape::Template, "the name").required(),
+    Key::new("password", Shape::Template, "the password").required(),
+]);
+
+pub const AUTH_HEADER: Table = Table::of(&[
+    Key::new("name", TEXT, "the header's name, like x-api-key").required(),
+    Key::new("value", Shape::Template, "what it says").required(),
+]);
+
+pub const OAUTH2: Table = Table::of(&[
+    Key::new("grant", Shape::Choice(&["client_credentials", "refresh_token"]), "what a token is asked for with")
+        .or("client_credentials"),
+    Key::new("token_url", Shape::Template, "the token server, like https://network.example/oauth2/token").required(),
+    Key::new("client_id", Shape::Template, "the client's id").required(),
+    Key::new("client_secret", Shape::Template, "the client's secret").required(),
+    Key::new("client_in", Shape::Choice(&["body", "header"]), "where the client shows itself to the token server")
+        .or("body"),
+    Key::new("refresh_token", Shape::Template, "with `grant: refresh_token`: what a person once granted"),
+    Key::new("scope", Shape::Template, "what the token is to be good for, separated by spaces"),
 ]);
 
 pub const TIMEOUT: Table = Table::of(&[

@@ -31,6 +31,7 @@ fn postback() -> PostbackSpec {
         body: Body::None,
         for_each_item: false,
         sign: None,
+        auth: None,
         timeout: Timeouts { connect: HOUR, total: HOUR },
         outcomes: Vec::new(),
         retry: RetryPolicy::default(),

@@ -26,6 +26,7 @@ fn spec() -> PostbackSpec {
         body: Body::None,
         for_each_item: false,
         sign: None,
+        auth: None,
         timeout: Timeouts { connect: Duration::from_secs(5), total: Duration::from_secs(15) },
         outcomes: Vec::new(),
         retry: RetryPolicy::default(),

@@ -2,7 +2,7 @@
 //!
 //! Refuses: a header twice. What an author wrote wins over what would be added.
 
-use crate::model::connector::PostbackSpec;
+use crate::model::connector::{Auth, PostbackSpec};
 use crate::model::secret::Text;
 use crate::model::template::{Entry, Place};
 use crate::rules::escape::{self, Unfit};
@@ -60,6 +60,7 @@ pub fn headers(
             headers.push((entry.name.reveal().into(), value));
         }
     }
+    headers.extend(spec.auth.as_ref().map(auth));
     let given = |headers: &[(Box<str>, Text)], name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     if let Some(content_type) = content_type
         && !given(&headers, "content-type")
@@ -70,4 +71,22 @@ pub fn headers(
         headers.push(("idempotency-key".into(), ctx.delivery.id.to_string().as_str().into()));
     }
     Ok(headers)
+}
+
+/// Who calls. A token is put in when the request goes out; until then its place is held.
+fn auth(auth: &Auth) -> (Box<str>, Text) {
+    match auth {
+        Auth::Header { name, value } => (name.clone(), value.clone()),
+        Auth::OAuth2(_) => (AUTHORIZATION.into(), bearer("token")),
+    }
+}
+
+/// The header in which access tokens are sent (RFC 6750 section 2.1).
+pub const AUTHORIZATION: &str = "authorization";
+
+/// What that header says.
+pub fn bearer(token: &str) -> Text {
+    let mut value = Text::from("Bearer ");
+    value.push_secret(token);
+    value
 }
