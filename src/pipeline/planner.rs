@@ -330,7 +330,7 @@ impl Planner for Rules {
         person::named(event, known, self.country(&event.container))
     }
 
-    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier, Time) -> bool) -> bool {
+    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier) -> bool) -> bool {
         let country = self.country(&visitor.container).map(ToOwned::to_owned);
         person::forget(visitor, is_erased, country.as_deref())
     }
@@ -406,7 +406,7 @@ impl Planner for OnDemand {
         self.rules.named(event, known)
     }
 
-    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier, Time) -> bool) -> bool {
+    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier) -> bool) -> bool {
         self.rules.forget(visitor, is_erased)
     }
 

@@ -80,13 +80,15 @@ pub async fn admit(
     store: &Store,
     rules: &Arc<Rules>,
     connector: &Arc<Connector>,
-    event: Event,
+    mut event: Event,
     send: bool,
     now: Time,
 ) -> Result<OnDemandJobs, OnDemandError> {
     if event.name.is_none() {
         return Err(OnDemandError::Refused("a set event triggers nothing; give it a `track`".to_owned()));
     }
+    // Nothing more of it will come.
+    event.is_partial = false;
     let sending = if send { Sending::Forced } else { Sending::Dry };
     let planner = Arc::new(OnDemand { rules: rules.clone(), connector: connector.clone(), sending });
     let mut candidate = rules.candidate(event);

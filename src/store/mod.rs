@@ -147,8 +147,8 @@ pub trait Planner: Send + Sync {
     /// The identifiers by which somebody can be asked for that stand in an event, or in what was `known` with it; those that
     /// join nobody too.
     fn named(&self, event: &Event, known: &[&Known]) -> Vec<Identifier>;
-    /// Takes out of a visitor what `is_erased` says of an identifier and of when it was said; whether there was any.
-    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier, Time) -> bool) -> bool;
+    /// Takes out of a visitor the identifiers that `is_erased` says; whether there was any.
+    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier) -> bool) -> bool;
     /// Whether any connector could want a track event of this name; asked before anything is loaded for it.
     fn wants(&self, event: &Event) -> bool;
     /// A decision for every connector whose trigger matches. The clicks that were chosen are added to the facts.

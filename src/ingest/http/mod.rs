@@ -80,7 +80,8 @@ const STRIPE: Dialect =
 const COLLECT: Dialect = Dialect { source: "collect", scheme: Scheme::WithPath, read: dialects::collect::read, ..HOOK };
 const BATCH: Dialect =
     Dialect { source: "batch", methods: POST, success: StatusCode::CREATED, read: dialects::batch::read, ..HOOK };
-const CONVERSION: Dialect = Dialect { source: "conversion", methods: POST, read: dialects::conversion::read, ..HOOK };
+const CONVERSION: Dialect =
+    Dialect { source: "conversion", methods: POST, scheme: Scheme::WithPath, read: dialects::conversion::read, ..HOOK };
 
 #[derive(Debug)]
 struct Shared {

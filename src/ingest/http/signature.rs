@@ -51,7 +51,7 @@ impl Signatures {
 pub(super) enum Scheme {
     /// `X-Signature: sha256=…` over the body, or over path and query, a line feed and the body.
     Plain,
-    /// The same, of a path that names more than whose event it is: the body alone is not enough.
+    /// The same, of a path that says what the event is: the body alone is not enough.
     WithPath,
     /// `Stripe-Signature: t=…,v1=…` over time and body.
     Stripe,
@@ -87,11 +87,12 @@ fn plain(scheme: Scheme, request: &Request, secret: &SecretString) -> Result<(),
     }
     let hex = given.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("sha256")).map_or("", |(_, hex)| hex);
     let body: &[u8] = &request.body.bytes;
-    // A line feed can't stand in what is before it, so that no other request is written the same.
+    // A line feed can't stand in what is before it, so that no two requests are written the same.
     if is_signed(secret, &[request.target.as_bytes(), b"\n", body], hex) {
         return Ok(());
     }
-    if !is_signed(secret, &[body], hex) {
+    // A body that begins like a path could be a whole request that somebody overheard; no JSON and no form does.
+    if body.starts_with(b"/") || !is_signed(secret, &[body], hex) {
         return unsigned(HEADER, "is wrong; sign the body as it is sent, or path and query, a line feed and the body");
     }
     if scheme == Scheme::WithPath {
@@ -192,6 +193,8 @@ mod tests {
             assert!(verdict(scheme, &sent(target, "body")));
             assert!(!verdict(scheme, &sent(target, "bodY")) && !verdict(scheme, &sent("/collect/hook?k=shop", "body")));
         }
+        let replayed = request("k=shop", &format!("{target}\nbody"), HEADER, &whole);
+        assert!(!verdict(Scheme::Plain, &replayed), "a whole request is no body");
         let unsigned = request("", TEXT, "X-Other", "x");
         assert!(verify(Scheme::Plain, &unsigned, &jefe, Time::from_ms(0)).is_err());
         assert!(verify(Scheme::Plain, &unsigned, &container(None, Some("Jefe")), Time::from_ms(0)).is_ok());

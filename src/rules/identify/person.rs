@@ -2,13 +2,12 @@
 //!
 //! Refuses: `match.ignore`. What joins nobody is somebody's all the same.
 
-use super::{email, phone};
+use super::{email, phone, sharing};
 use crate::model::event::Event;
 use crate::model::facts::Known;
 use crate::model::field::Field;
 use crate::model::identifier::{Identifier, IdentifierKind};
-use crate::model::time::Time;
-use crate::model::visitor::Visitor;
+use crate::model::visitor::{Fact, Visitor};
 
 /// The identifier that `typed` is as a value of `field`, compared as events are; `None` where it is none by which somebody
 /// can be asked for.
@@ -33,11 +32,11 @@ pub fn named(event: &Event, known: &[&Known], national: Option<&str>) -> Vec<Ide
     texts.chain(emails).chain(phones).filter_map(|(field, typed)| of_field(field, typed, national)).collect()
 }
 
-/// Takes out of `visitor` what `is_erased` says of an identifier and of when it was said; whether there was any.
-pub fn forget(visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier, Time) -> bool, national: Option<&str>) -> bool {
-    let had = visitor.facts.len();
-    visitor.facts.retain(|fact| {
-        of_field(fact.field, &fact.value, national).is_none_or(|identifier| !is_erased(&identifier, fact.time))
-    });
-    had != visitor.facts.len()
+/// Takes out of `visitor` the identifiers that `is_erased` says, and what was counted of them; whether there was any.
+pub fn forget(visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier) -> bool, national: Option<&str>) -> bool {
+    let named = |fact: &Fact| of_field(fact.field, &fact.value, national);
+    let erased: Vec<Identifier> = visitor.facts.iter().filter_map(named).filter(|it| is_erased(it)).collect();
+    visitor.facts.retain(|fact| named(fact).is_none_or(|identifier| !erased.contains(&identifier)));
+    erased.iter().for_each(|identifier| sharing::forget(visitor, identifier));
+    !erased.is_empty()
 }

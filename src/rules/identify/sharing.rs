@@ -35,6 +35,13 @@ pub fn is_shared(visitor: &Visitor, identifier: &Identifier) -> bool {
     find(&visitor.sharings, hash(identifier)).is_ok_and(|at| visitor.sharings[at].is_shared)
 }
 
+/// Takes away what was counted of `identifier`.
+pub fn forget(visitor: &mut Visitor, identifier: &Identifier) {
+    if let Ok(at) = find(&visitor.sharings, hash(identifier)) {
+        visitor.sharings.remove(at);
+    }
+}
+
 /// Adds what another visitor knew, who becomes part of this one.
 pub fn unite(into: &mut Vec<Sharing>, from: &[Sharing], sessions_max: u32) {
     for sharing in from {

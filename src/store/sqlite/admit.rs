@@ -356,7 +356,7 @@ pub(super) fn place(tx: &mut Tx<'_>, seq: Seq, plan: Planned, now: Time, deliver
         PlannedVerdict::Send { sending, claim, deliveries: count, by_item } => {
             let key = claim.map(|(value, keep)| (tx.keys.claim(&plan.connector, &value), now.plus(keep)));
             if let Some((key, until)) = key {
-                tx.recent.set_key(key, KeyRow { value: 0, until: until.ms() });
+                tx.recent.set_key(key, KeyRow { value: seq.0, until: until.ms() });
             }
             for item in 0..count {
                 push(key.map(|(key, _)| key), bare(State::Pending, None, sending, by_item.then_some(item), now));

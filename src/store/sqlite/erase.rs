@@ -77,10 +77,12 @@ impl Store {
         keep_keys_for: Duration,
     ) -> Result<Option<Erased>, StoreError> {
         let keys_until = now.plus(keep_keys_for);
-        let (is_under_way, mut erased) =
-            self.write(move |tx| begin(tx, &container, &identifiers, now, keys_until)).await?;
-        let rest = self.finish_erasures(planner, now, keep_keys_for).await?;
-        erased.add(rest);
+        let hashes: Vec<i64> = identifiers.iter().map(|it| self.inner.keys.identifier(&container, it)).collect();
+        // Looked at before it waits for its turn: afterwards what was under way is over.
+        let is_under_way = self.read(move |sql| Begun::is_under_way(sql, &hashes)).await?;
+        let _one_at_a_time = self.inner.erasing.lock().await;
+        let mut erased = self.write(move |tx| begin(tx, &container, &identifiers, now, keys_until)).await?;
+        erased.add(self.finish(planner, now, keys_until).await?);
         Ok((is_under_way || erased != Erased::default()).then_some(erased))
     }
 
@@ -95,6 +97,11 @@ impl Store {
         keep_keys_for: Duration,
     ) -> Result<Erased, StoreError> {
         let _one_at_a_time = self.inner.erasing.lock().await;
+        self.finish(planner, now, now.plus(keep_keys_for)).await
+    }
+
+    /// By whoever holds the lock.
+    async fn finish(&self, planner: Arc<dyn Planner>, now: Time, keys_until: Time) -> Result<Erased, StoreError> {
         let mut erased = Erased::default();
         let begun = self.read(Begun::read).await?;
         if begun.is_empty() {
@@ -106,15 +113,17 @@ impl Store {
         self.settle_recent().await?;
         let (keys, tag, asked) = (self.inner.keys, self.inner.tag, begun.clone());
         let traces = self.read(move |sql| Traces::of(sql, &asked, keys, tag, planner.clone())).await?;
-        self.blank_events(&traces, now, now.plus(keep_keys_for), &mut erased).await?;
-        self.make_others_forget(&traces).await?;
+        self.blank_events(&traces, now, keys_until, &mut erased).await?;
+        let forgot = self.make_others_forget(&traces).await?;
         erased.identifiers = self.let_go(&traces).await?;
-        self.settle_recent().await?;
-        self.empty_log().await?;
+        if !traces.persons.is_empty() || forgot || erased != Erased::default() {
+            self.settle_recent().await?;
+            self.empty_log().await?;
+        }
         self.write(move |tx| {
             // What was begun again meanwhile stays begun.
             for row in &begun.rows {
-                tx.sql.execute("DELETE FROM meta WHERE key = ?1 AND value = ?2", (&row.0, row.1))?;
+                tx.sql.execute("DELETE FROM meta WHERE key = ?1 AND value = ?2", (&row.0, &row.1))?;
             }
             Ok(tx.sql.execute_batch("PRAGMA secure_delete = OFF")?)
         })
@@ -142,9 +151,9 @@ impl Store {
         Ok(())
     }
 
-    /// Others keep no value that is erased.
-    async fn make_others_forget(&self, traces: &Traces) -> Result<(), StoreError> {
-        let mut after = Some(0);
+    /// Others keep no value that is erased. Whether any had one.
+    async fn make_others_forget(&self, traces: &Traces) -> Result<bool, StoreError> {
+        let (mut after, mut forgot) = (Some(0), false);
         while let Some(at) = after {
             let asked = traces.clone();
             let page = self.read(move |sql| asked.others(sql, at)).await?;
@@ -152,9 +161,9 @@ impl Store {
                 let (chunk, traces) = (chunk.to_vec(), traces.clone());
                 self.write(move |tx| chunk.iter().try_for_each(|(id, seen)| forget(tx, &traces, *id, *seen))).await?;
             }
-            after = page.next;
+            (after, forgot) = (page.next, forgot || !page.found.is_empty());
         }
-        Ok(())
+        Ok(forgot)
     }
 
     /// Takes away what leads to the erased, and says how much there was. An identifier that leads to somebody else by now is
@@ -210,21 +219,20 @@ impl Store {
     }
 }
 
-/// The visitors are gone from here on, and whatever waits for them is cancelled. Says whether the same was begun before and is
-/// not finished.
+/// The visitors are gone from here on, and whatever waits for them is cancelled.
 pub(super) fn begin(
     tx: &mut Tx<'_>,
     container: &str,
     identifiers: &[Identifier],
     now: Time,
     keys_until: Time,
-) -> Result<(bool, Erased), StoreError> {
+) -> Result<Erased, StoreError> {
     let mut found: Vec<VisitorId> = Vec::new();
-    let mut is_under_way = false;
+    let next = VisitorId(tx.counters.next_visitor);
     for identifier in identifiers {
         let (hash, visitor) = visitors::lookup(tx, container, identifier)?;
         found.extend(visitor.filter(|id| !found.contains(id)));
-        is_under_way |= Begun::note_value(tx.sql, hash, now)?;
+        Begun::note_value(tx.sql, hash, now, next)?;
     }
     tx.sql.execute_batch("PRAGMA secure_delete = ON")?;
     let mut erased = Erased { visitors: found.len() as u64, ..Erased::default() };
@@ -239,7 +247,7 @@ pub(super) fn begin(
         tx.recent.set_person(id, Person::Gone);
         Begun::note_visitor(tx.sql, id)?;
     }
-    Ok((is_under_way, erased))
+    Ok(erased)
 }
 
 /// Takes erased values out of what is known of another visitor, unless it has become part of somebody else meanwhile.

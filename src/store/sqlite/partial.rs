@@ -121,7 +121,7 @@ impl Admit {
     ) -> Result<Admitted, StoreError> {
         let mut admitted = Admitted { is_track: true, ..Admitted::default() };
         let event = &candidate.event;
-        let earlier = parts(tx, seq)?;
+        let earlier = parts(tx.sql, seq)?;
         let is_full = PARTS_MAX <= earlier.len();
         let all = earlier.iter().chain([&**event]).cloned().collect();
         let Some(merged) = self.planner.merged(all) else {
@@ -242,7 +242,8 @@ fn join_in(
 /// From here on it is an event like others: its id is claimed, and it waits for nothing but clicks.
 pub(super) fn end(tx: &mut Tx<'_>, facts: &mut Facts, keys_until: Time) -> Result<(), StoreError> {
     Arc::make_mut(&mut facts.event).is_partial = false;
-    if let Some(key) = key_of(tx.keys, &facts.event) {
+    // One that did not happen holds no key.
+    if let Some(key) = key_of(tx.keys, &facts.event).filter(|key| tx.held.of(*key) == Some(facts.seq)) {
         tx.held.fresh.insert(key, None);
         tx.recent.set_key(key, KeyRow { value: facts.seq.0, until: keys_until.ms() });
     }
@@ -250,8 +251,9 @@ pub(super) fn end(tx: &mut Tx<'_>, facts: &mut Facts, keys_until: Time) -> Resul
     write_facts(tx, facts)
 }
 
-fn parts(tx: &Tx<'_>, seq: Seq) -> Result<Vec<Event>, StoreError> {
-    let mut select = tx.sql.prepare_cached("SELECT body FROM part WHERE seq = ?1")?;
+/// What came of the event at `seq` so far.
+pub(super) fn parts(sql: &Connection, seq: Seq) -> Result<Vec<Event>, StoreError> {
+    let mut select = sql.prepare_cached("SELECT body FROM part WHERE seq = ?1")?;
     let mut found = select.query([seq.0])?;
     let mut parts = Vec::new();
     while let Some(row) = found.next()? {

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::writer::{Task, Tx};
 use crate::model::delivery::{Reason, State};
-use crate::model::ids::{ConnectorName, DeliveryId, VisitorId};
+use crate::model::ids::{ConnectorName, DeliveryId, Seq, VisitorId};
 use crate::model::record::{Entry, Record};
 use crate::model::time::Time;
 use crate::store::entries;
@@ -161,7 +161,14 @@ fn release_claim(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), StoreError> {
     if deliveries.iter().any(|other| other.claim == Some(key)) {
         return wake::write_back(tx, id.seq(), &deliveries);
     }
-    tx.recent.remove_key(key);
+    let_go(tx, key, id.seq())
+}
+
+/// Releases a deduplication value, unless a later conversion has claimed it since it ran out.
+pub(super) fn let_go(tx: &mut Tx<'_>, key: i64, seq: Seq) -> Result<(), StoreError> {
+    if tx.recent.key(tx.sql, key)?.is_some_and(|row| row.value == seq.0) {
+        tx.recent.remove_key(key);
+    }
     Ok(())
 }
 
@@ -192,7 +199,7 @@ pub(super) fn replay(
         .collect::<Result<_, _>>()?;
     let mut replayed = Replayed { count: 0, connectors: Vec::new() };
     for (seq, place, connector) in found {
-        let id = DeliveryId::new(tx.tag, crate::model::ids::Seq(seq), place);
+        let id = DeliveryId::new(tx.tag, Seq(seq), place);
         let due = Time::from_ms(now.ms() + spacing_ms * i64::try_from(replayed.count).unwrap_or(0));
         again(tx, id, &connector, now, due, selection.state)?;
         replayed.count += 1;

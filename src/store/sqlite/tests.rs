@@ -141,9 +141,9 @@ impl Planner for Sample {
         texts.filter_map(|texts| Some(email(texts.of(Field::Email)?))).collect()
     }
 
-    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier, Time) -> bool) -> bool {
+    fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier) -> bool) -> bool {
         let had = visitor.facts.len();
-        visitor.facts.retain(|fact| !is_erased(&email(&fact.value), fact.time));
+        visitor.facts.retain(|fact| !is_erased(&email(&fact.value)));
         had != visitor.facts.len()
     }
 

@@ -13,7 +13,7 @@ use crate::model::time::Time;
 use crate::store::rows::{self, StoredDelivery};
 use crate::store::sqlite::read::Neighbours;
 use crate::store::sqlite::writer::{EVENTS_PER_BLOCK, Tx};
-use crate::store::sqlite::{partial, wake};
+use crate::store::sqlite::{partial, record, wake};
 use crate::store::{Erased, StoreError, entries};
 
 pub(super) fn blank_all(tx: &mut Tx<'_>, seqs: &[i64], now: Time, keys_until: Time) -> Result<Erased, StoreError> {
@@ -53,7 +53,7 @@ fn blank(tx: &mut Tx<'_>, seq: Seq, now: Time, keys_until: Time, erased: &mut Er
     // What was cancelled stands in no later order's way; what was delivered does.
     for key in released {
         if !deliveries.iter().any(|other| other.claim == Some(key)) {
-            tx.recent.remove_key(key);
+            record::let_go(tx, key, seq)?;
         }
     }
     erased.events += 1;

@@ -15,6 +15,7 @@ use crate::model::time::Time;
 use crate::model::visitor::Visitor;
 use crate::store::rows::{self, StoredDelivery};
 use crate::store::sqlite::keys::Keys;
+use crate::store::sqlite::partial;
 use crate::store::sqlite::recent::FOR_VISITOR;
 use crate::store::{Planner, StoreError};
 
@@ -31,10 +32,18 @@ pub(super) struct Page<T> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Begun {
     /// Rows of `meta` as they were found.
-    pub rows: Vec<(String, i64)>,
+    pub rows: Vec<(String, String)>,
     visitors: Vec<i64>,
-    /// Identifiers by hash, and when it was begun: what was said after that is a new beginning.
-    values: HashMap<i64, Time>,
+    /// Identifiers by hash.
+    values: HashMap<i64, Before>,
+}
+
+/// When the erasure of an identifier was begun: what was said after that is a new beginning. Events go by when they were
+/// received, visitors by who was first seen before.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    time: Time,
+    visitor: VisitorId,
 }
 
 /// How `meta` names a visitor or an identifier under erasure.
@@ -43,14 +52,18 @@ const VALUE: &str = "erasing value ";
 
 impl Begun {
     pub(super) fn read(sql: &Connection) -> Result<Self, StoreError> {
-        let mut select = sql.prepare("SELECT key, value FROM meta WHERE key LIKE 'erasing %'")?;
-        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let mut select = sql.prepare("SELECT key, CAST(value AS TEXT) FROM meta WHERE key LIKE 'erasing %'")?;
+        let rows: Vec<(String, String)> =
+            select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
         let mut begun = Self { rows, ..Self::default() };
         for (key, value) in &begun.rows {
-            if let Some(hash) = key.strip_prefix(VALUE).and_then(|hash| hash.parse().ok()) {
-                begun.values.insert(hash, Time::from_ms(*value));
-            } else if key.starts_with(VISITOR) {
-                begun.visitors.push(*value);
+            let mut numbers = value.split(' ').filter_map(|number| number.parse().ok());
+            if let Some(id) = key.strip_prefix(VISITOR) {
+                begun.visitors.extend(id.parse::<i64>());
+            } else if let (Some(hash), Some(time), Some(visitor)) =
+                (key.strip_prefix(VALUE).and_then(|hash| hash.parse().ok()), numbers.next(), numbers.next())
+            {
+                begun.values.insert(hash, Before { time: Time::from_ms(time), visitor: VisitorId(visitor) });
             }
         }
         Ok(begun)
@@ -62,16 +75,26 @@ impl Begun {
 
     pub(super) fn note_visitor(sql: &Connection, id: VisitorId) -> Result<(), StoreError> {
         let key = format!("{VISITOR}{}", id.0);
-        sql.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (key, id.0))?;
+        sql.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, '')", [key])?;
         Ok(())
     }
 
-    /// True where the same was begun before and is not finished.
-    pub(super) fn note_value(sql: &Connection, hash: i64, now: Time) -> Result<bool, StoreError> {
-        let key = format!("{VALUE}{hash}");
-        let is_under_way = sql.prepare("SELECT 1 FROM meta WHERE key = ?1")?.exists([&key])?;
-        sql.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (key, now.ms()))?;
-        Ok(is_under_way)
+    /// Notes an identifier; visitors from `next` on are first seen after this.
+    pub(super) fn note_value(sql: &Connection, hash: i64, now: Time, next: VisitorId) -> Result<(), StoreError> {
+        let (key, value) = (format!("{VALUE}{hash}"), format!("{} {}", now.ms(), next.0));
+        sql.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (key, value))?;
+        Ok(())
+    }
+
+    /// Whether the erasure of any of these was begun and is not finished.
+    pub(super) fn is_under_way(sql: &Connection, hashes: &[i64]) -> Result<bool, StoreError> {
+        let mut select = sql.prepare_cached("SELECT 1 FROM meta WHERE key = ?1")?;
+        for hash in hashes {
+            if select.exists([format!("{VALUE}{hash}")])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -80,7 +103,7 @@ impl Begun {
 pub(super) struct Traces {
     /// All whom the erased visitors have taken over, themselves included.
     pub persons: Arc<HashSet<i64>>,
-    values: Arc<HashMap<i64, Time>>,
+    values: Arc<HashMap<i64, Before>>,
     keys: Keys,
     tag: StoreTag,
     planner: Arc<dyn Planner>,
@@ -131,7 +154,7 @@ impl Traces {
             let seq = Seq(row.get(0)?);
             let text = |at: usize| row.get_ref(at)?.as_str().map_err(rusqlite::Error::from);
             let facts = rows::read_facts(seq, text(2)?)?;
-            if self.is_of(&facts, || Ok(rows::read_deliveries(self.tag, seq, text(1)?)?))? {
+            if self.is_of(sql, &facts, || Ok(rows::read_deliveries(self.tag, seq, text(1)?)?))? {
                 seqs.push(seq.0);
             }
         }
@@ -141,6 +164,7 @@ impl Traces {
     /// Whether an event is one of theirs: their visitor's, or one in which an erased value stands.
     fn is_of(
         &self,
+        sql: &Connection,
         facts: &Facts,
         deliveries: impl FnOnce() -> Result<Vec<StoredDelivery>, StoreError>,
     ) -> Result<bool, StoreError> {
@@ -153,20 +177,25 @@ impl Traces {
         let deliveries = deliveries()?;
         let later = deliveries.iter().filter_map(|stored| Some(&stored.later.as_ref()?.known));
         let known: Vec<&Known> = std::iter::once(&facts.known).chain(later).collect();
-        let Event { container, received, .. } = &*facts.event;
-        let named = self.planner.named(&facts.event, &known);
-        Ok(named.iter().any(|identifier| self.is_erased(container, identifier, *received)))
+        // What an earlier part has said may stand in it alone.
+        let parts = if facts.event.is_partial { partial::parts(sql, facts.seq)? } else { Vec::new() };
+        let names = |event: &Event, known: &[&Known]| {
+            let is_erased = |before: &Before| event.received <= before.time;
+            self.planner.named(event, known).iter().any(|it| self.before(&event.container, it).is_some_and(is_erased))
+        };
+        Ok(names(&facts.event, &known) || parts.iter().any(|part| names(part, &[])))
     }
 
     /// Takes the erased values out of what is known of `visitor`; whether there were any.
     pub(super) fn take_from(&self, visitor: &mut Visitor) -> bool {
-        let container = visitor.container.clone();
-        self.planner.forget(visitor, &|identifier, time| self.is_erased(&container, identifier, time))
+        let (container, id) = (visitor.container.clone(), visitor.id);
+        let is_erased = |before: &Before| id < before.visitor;
+        self.planner.forget(visitor, &|identifier| self.before(&container, identifier).is_some_and(is_erased))
     }
 
-    /// Whether this identifier, said at `time`, is one that is erased.
-    fn is_erased(&self, container: &str, identifier: &Identifier, time: Time) -> bool {
-        self.values.get(&self.keys.identifier(container, identifier)).is_some_and(|begun| time <= *begun)
+    /// Before what this identifier is erased, if it is.
+    fn before(&self, container: &str, identifier: &Identifier) -> Option<&Before> {
+        self.values.get(&self.keys.identifier(container, identifier))
     }
 
     /// Other visitors who know an erased value, with when each was last seen, among the next [`ROWS_PER_LOOK`] after `after`.
