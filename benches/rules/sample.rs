@@ -233,7 +233,7 @@ impl Sent {
 
     pub fn context(&self) -> RenderContext<'_> {
         let (connector, facts, delivery) = (self.connector(), &self.facts, &self.delivery);
-        RenderContext { connector, facts, delivery, attempt: 1, is_repeat: false, now: now() }
+        RenderContext { connector, facts, delivery, item: delivery.item, attempt: 1, is_repeat: false, now: now() }
     }
 }
 

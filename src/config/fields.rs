@@ -232,6 +232,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The mapping itself, but for the key `but`.
+    pub fn node_without(&self, but: &str) -> Node {
+        let members = self.members.iter().filter(|member| &*member.key != but).map(|member| (*member).clone());
+        Node { at: self.at, tree: Tree::Map(members.collect()) }
+    }
+
+    /// The mapping itself, to be read as part of another.
+    pub fn node(&self) -> Node {
+        self.asked.borrow_mut().extend(self.table.keys.iter().map(|key| key.name));
+        self.node_without("")
+    }
+
     /// Which of `names` are given.
     pub fn which<'n>(&self, names: &[&'n str]) -> Vec<&'n str> {
         names.iter().copied().filter(|name| self.members.iter().any(|m| *m.key == **name)).collect()

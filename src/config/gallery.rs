@@ -154,9 +154,9 @@ pub fn lay_under<'n>(ctx: &Context<'_>, node: &'n Node) -> Option<Laid<'n>> {
     let empty = Node { at: named.at, tree: Tree::Map(Vec::new()) };
     check_settings(ctx, named.at, member(node, "settings").unwrap_or(&empty), &template);
     let under = placed(&template.connector, named.at);
-    let under = laid(&defaults(&template, named.at), &under);
+    let under = defaults(&template, named.at).laid_over(&under);
     let secret = template.settings.iter().filter(|setting| setting.secret).map(|setting| setting.name.clone());
-    let mut whole = laid(node, &under);
+    let mut whole = node.laid_over(&under);
     if let Tree::Map(members) = &mut whole.tree {
         // It has been read, and says no more.
         members.retain(|member| &*member.key != "template");
@@ -223,21 +223,6 @@ fn placed(node: &Node, at: Position) -> Node {
         Tree::Reported => Tree::Reported,
     };
     Node { at, tree }
-}
-
-/// `over` with what only `under` says; mappings are laid over each other, everything else is replaced.
-fn laid(over: &Node, under: &Node) -> Node {
-    let (Tree::Map(own), Tree::Map(below)) = (&over.tree, &under.tree) else { return over.clone() };
-    // In the order of what lies below, so that parameters stand where the network's own page has them.
-    let mut members: Vec<Member> = below
-        .iter()
-        .map(|member| match own.iter().find(|own| own.key == member.key) {
-            Some(own) => Member { value: laid(&own.value, &member.value), ..own.clone() },
-            None => member.clone(),
-        })
-        .collect();
-    members.extend(own.iter().filter(|own| below.iter().all(|member| member.key != own.key)).cloned());
-    Node { at: over.at, tree: Tree::Map(members) }
 }
 
 #[cfg(test)]

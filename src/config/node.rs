@@ -58,6 +58,21 @@ pub enum Layout {
 }
 
 impl Node {
+    /// This with what only `under` says; mappings are laid over each other, everything else is replaced.
+    pub fn laid_over(&self, under: &Self) -> Self {
+        let (Tree::Map(own), Tree::Map(below)) = (&self.tree, &under.tree) else { return self.clone() };
+        // In the order of what lies below, so that parameters stand where the network's own page has them.
+        let mut members: Vec<Member> = below
+            .iter()
+            .map(|member| match own.iter().find(|own| own.key == member.key) {
+                Some(own) => Member { value: own.value.laid_over(&member.value), ..own.clone() },
+                None => member.clone(),
+            })
+            .collect();
+        members.extend(own.iter().filter(|own| below.iter().all(|member| member.key != own.key)).cloned());
+        Self { at: self.at, tree: Tree::Map(members) }
+    }
+
     /// Where the byte `offset` of this scalar's text stands; the node's start where that cannot be told.
     pub fn position_of(&self, offset: usize) -> Position {
         let Tree::Scalar(Scalar { text, layout, .. }) = &self.tree else { return self.at };

@@ -189,6 +189,12 @@ fn shape(shape: &Shape) -> Value {
             let one = self::shape(inner);
             json!({"anyOf": [one.clone(), {"type": "array", "items": one}]})
         }
+        Shape::Entries => {
+            let entries = self::shape(&Shape::Map(&Shape::Template));
+            let additional = &entries["additionalProperties"];
+            json!({"type": "object", "properties": {"each_item": entries.clone()}, "additionalProperties": additional})
+        }
+        Shape::TemplateOr(table) => json!({"anyOf": [self::shape(&Shape::Template), object(table)]}),
         Shape::Map(inner) => {
             let value = self::shape(inner);
             json!({"type": "object", "additionalProperties": {"anyOf": [value, {"type": "null"}]}})

@@ -52,6 +52,10 @@ pub enum Shape {
     List(&'static Shape),
     /// A list, or one value in place of a list of one.
     OneOrList(&'static Shape),
+    /// `name: template`, and under `each_item` such pairs for each item.
+    Entries,
+    /// A template, or a mapping by this table.
+    TemplateOr(&'static Table),
     /// A mapping of free names.
     Map(&'static Shape),
     Object(&'static Table),

@@ -7,7 +7,7 @@ use super::node::{Meaning, Node, Tree};
 use super::problem::Position;
 use super::substitute::Substituted;
 use super::{json_value, values};
-use crate::model::connector::Setting;
+use crate::model::connector::{OwnValue, Setting};
 use crate::model::secret::Text;
 use crate::model::template::{
     Expression, JsonSource, JsonTemplate, Place, Segment, Slot, Template, TemplateError, UrlTemplate,
@@ -17,6 +17,9 @@ use crate::rules::template::{self, Compiled};
 /// How a setting begins in a template, where it stands alone.
 const SETTING: &str = "<<SETTING.";
 
+/// What is there once for each item.
+pub const EACH_ITEM: &str = "each_item";
+
 /// Where scheme, host and port of a URL end.
 fn origin_end(url: &str) -> usize {
     let host = url.find("://").map_or(0, |at| at + 3);
@@ -24,15 +27,23 @@ fn origin_end(url: &str) -> usize {
 }
 
 /// What the templates of a connector may ask for besides variables.
+#[derive(Clone, Copy)]
 pub struct Templates<'a> {
     pub ctx: &'a Context<'a>,
     /// Those under `settings`.
     pub settings: &'a [Setting],
+    /// Those under `values`; `None` among these themselves.
+    pub values: Option<&'a [OwnValue]>,
     /// Whether there is an item at hand.
     pub for_each: bool,
 }
 
 impl Templates<'_> {
+    /// The same with an item at hand.
+    pub fn with_item(&self) -> Self {
+        Self { for_each: true, ..*self }
+    }
+
     /// The template at `node` for `place`.
     pub fn compile(&self, label: &str, node: &Node, place: Place) -> Option<Template> {
         let text = self.ctx.text(label, node)?;
@@ -150,7 +161,7 @@ impl Templates<'_> {
         match &node.tree {
             Tree::Reported => None,
             Tree::List(elements) => {
-                let read: Vec<_> = elements.iter().map(|element| self.json_source(label, element)).collect();
+                let read: Vec<_> = elements.iter().map(|element| self.json_element(label, element)).collect();
                 read.into_iter().collect::<Option<Vec<_>>>().map(JsonSource::List)
             }
             Tree::Map(members) => {
@@ -173,6 +184,17 @@ impl Templates<'_> {
                     None
                 }
             },
+        }
+    }
+
+    /// An element of a list; one that says `each_item` alone is there once for each item.
+    fn json_element(&self, label: &str, node: &Node) -> Option<JsonSource> {
+        match &node.tree {
+            Tree::Map(members) if matches!(&**members, [only] if &*only.key == EACH_ITEM) => {
+                let source = self.with_item().json_source(label, &members[0].value)?;
+                Some(JsonSource::EachItem(Box::new(source)))
+            }
+            _ => self.json_source(label, node),
         }
     }
 
@@ -230,9 +252,20 @@ impl Templates<'_> {
                     }
                 })
             }
+            Slot::Value(name) => match self.values {
+                None => Some(format!("`VALUES.{name}` can't stand in a value itself: write out what it says")),
+                Some(values) if values.iter().any(|value| value.name == *name) => None,
+                Some(values) => {
+                    let near = values::nearest(name, values.iter().map(|value| &*value.name));
+                    let near = near.map_or_else(String::new, |near| format!("; did you mean `VALUES.{near}`?"));
+                    Some(format!("`VALUES.{name}` is not under `values`{near}"))
+                }
+            },
             Slot::Item(path) if !self.for_each => {
                 let path = path.join(".");
-                Some(format!("`ITEM.{path}` needs `for_each: items`, and stands for an item only within the postback"))
+                Some(format!(
+                    "`ITEM.{path}` needs an item: write it under `each_item`, or set `for_each: items` in the postback"
+                ))
             }
             Slot::Variable(_)
             | Slot::Attribute(_)

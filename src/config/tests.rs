@@ -125,7 +125,9 @@ fn keys_of(table: &Table, path: &str, out: &mut BTreeSet<String>) {
 
 fn keys_in_schema(schema: &serde_json::Value, path: &str, out: &mut BTreeSet<String>) {
     let inner = |key: &str| schema.get(key).and_then(|v| v.as_array()).into_iter().flatten();
-    let properties = schema.get("properties").and_then(|v| v.as_object());
+    // Where any name goes, those that are known are no keys of a table.
+    let is_open = schema.get("additionalProperties").is_some_and(serde_json::Value::is_object);
+    let properties = schema.get("properties").and_then(|v| v.as_object()).filter(|_| !is_open);
     if let Some(properties) = properties {
         for (key, value) in properties {
             let (path, before) = (format!("{path}/{key}"), out.len());

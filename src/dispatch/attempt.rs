@@ -182,6 +182,7 @@ fn rendered(connector: &Connector, job: &Job, now: Time) -> Result<Postback, Ref
         connector,
         facts: &job.facts,
         delivery: &job.delivery,
+        item: job.delivery.item,
         attempt: job.attempts + 1,
         is_repeat: job.is_repeat,
         now,

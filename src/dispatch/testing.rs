@@ -105,6 +105,7 @@ pub(crate) fn connector(name: &str, port: u16) -> Connector {
         for_each_item: false,
         sign: None,
         auth: None,
+        test: None,
         timeout: Timeouts { connect: ms(2000), total: ms(5000) },
         outcomes: Vec::new(),
         retry: RetryPolicy::new(ms(30), 1.5, 0.2, ms(200), Duration::from_secs(3600)).unwrap(),
@@ -126,6 +127,7 @@ pub(crate) fn connector(name: &str, port: u16) -> Connector {
         deduplicate: None,
         postback,
         postback_enabled: true,
+        values: Vec::new(),
         settings: Vec::new(),
         secrets: Secrets::new(["s3cr3t-token".to_owned()]),
     }

@@ -191,6 +191,8 @@ pub struct PostbackSpec {
     pub for_each_item: bool,
     pub sign: Option<Signing>,
     pub auth: Option<Auth>,
+    /// The whole of it with `test_overlay` laid over the request, for what is sent by force.
+    pub test: Option<Box<PostbackSpec>>,
     pub timeout: Timeouts,
     pub outcomes: Vec<OutcomeRule>,
     pub retry: RetryPolicy,
@@ -205,6 +207,16 @@ pub struct PostbackSpec {
 pub struct Setting {
     pub name: Box<str>,
     pub value: Text,
+}
+
+/// A text that a connector puts together, asked for by `<<VALUES.name>>`. None asks for another.
+#[derive(Clone, Debug)]
+pub struct OwnValue {
+    pub name: Box<str>,
+    /// For plain text: the place where it is asked for escapes it.
+    pub template: Template,
+    /// Once for each item, with this between them.
+    pub each_item: Option<Box<str>>,
 }
 
 /// One connector.
@@ -226,6 +238,7 @@ pub struct Connector {
     pub postback: PostbackSpec,
     pub postback_enabled: bool,
     pub settings: Vec<Setting>,
+    pub values: Vec<OwnValue>,
     /// For scrubbing replies.
     pub secrets: Secrets,
 }

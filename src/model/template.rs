@@ -45,6 +45,8 @@ pub enum Slot {
     ClickParam(Box<str>),
     /// `SETTING.name`.
     Setting(Box<str>),
+    /// `VALUES.name`: a text that the connector puts together.
+    Value(Box<str>),
 }
 
 impl fmt::Display for Slot {
@@ -56,6 +58,7 @@ impl fmt::Display for Slot {
             Self::Item(path) => write!(f, "ITEM.{}", path.join(".")),
             Self::ClickParam(param) => write!(f, "CLICK.{param}"),
             Self::Setting(name) => write!(f, "SETTING.{name}"),
+            Self::Value(name) => write!(f, "VALUES.{name}"),
         }
     }
 }
@@ -122,6 +125,8 @@ pub struct Entry {
     /// As the author wrote it, not yet escaped.
     pub name: Text,
     pub value: Template,
+    /// Once for each item; in the name, `#` stands for the item's number from 1.
+    pub each_item: bool,
 }
 
 /// A URL whose scheme, host and port hold no slot.
@@ -144,6 +149,8 @@ pub enum JsonTemplate {
     Number(Box<str>),
     Text(Template),
     List(Vec<JsonTemplate>),
+    /// An element of a list, once for each item.
+    EachItem(Box<JsonTemplate>),
     /// Keys escaped as in a JSON string, without the quotes.
     Map(Vec<(Text, JsonTemplate)>),
 }
@@ -157,6 +164,8 @@ pub enum JsonSource {
     Number(Box<str>),
     Text(Text),
     List(Vec<JsonSource>),
+    /// An element of a list, once for each item.
+    EachItem(Box<JsonSource>),
     Map(Vec<(Text, JsonSource)>),
 }
 

@@ -100,8 +100,8 @@ variables! {
     Quantity "QUANTITY" Event Plain "`quantity` as sent";
     Items "ITEMS" Event Plain "the items as a JSON array";
     ItemCount "ITEM_COUNT" Event Plain "how many items there are";
-    ItemIndex "ITEM_INDEX" Event Plain "with `for_each: items`: the item's place, from 0";
-    ItemNumber "ITEM_NUMBER" Event Plain "with `for_each: items`: the item's place, from 1";
+    ItemIndex "ITEM_INDEX" Event Plain "the place of the item at hand, from 0";
+    ItemNumber "ITEM_NUMBER" Event Plain "the place of the item at hand, from 1";
     ProductId "PRODUCT_ID" Event Plain "id of the dearest item (else of the first)";
     ProductName "PRODUCT_NAME" Event Plain "name of the dearest item (else of the first)";
     ProductLink "PRODUCT_LINK" Event Plain "link of the dearest item (else of the first)";
@@ -200,7 +200,7 @@ pub struct OpenSlot {
 pub const OPEN_SLOTS: &[OpenSlot] = &[
     OpenSlot {
         form: "ITEM.x",
-        meaning: "with `for_each: items`: a member of the item at hand, at any depth",
+        meaning: "a member of the item at hand (`for_each: items`, `each_item`), at any depth",
         group: Group::Event,
     },
     OpenSlot {
@@ -217,6 +217,11 @@ pub const OPEN_SLOTS: &[OpenSlot] = &[
         form: "CLICK.param",
         meaning: "a query parameter of the landing URL of the click that earned the event",
         group: Group::Click,
+    },
+    OpenSlot {
+        form: "VALUES.name",
+        meaning: "one of the connector's `values`, put together from others",
+        group: Group::Connector,
     },
     OpenSlot { form: "SETTING.name", meaning: "one of the connector's `settings`", group: Group::Connector },
 ];

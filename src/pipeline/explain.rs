@@ -130,6 +130,7 @@ fn request(connector: &Connector, detail: &DeliveryDetail, now: Time) -> Result<
         connector,
         facts: &detail.facts,
         delivery: &detail.delivery,
+        item: detail.delivery.item,
         attempt: 1,
         is_repeat: false,
         now,

@@ -187,7 +187,8 @@ fn keep_click(kept: &mut Vec<Click>, click: &Click) -> usize {
 fn rendered(connector: &Connector, planned: Planned, facts: &Facts, now: Time) -> Planned {
     let PlannedVerdict::Send { sending, by_item: false, .. } = planned.verdict else { return planned };
     let delivery = tentative(connector, facts, sending, planned.attribution.clone(), now);
-    let context = RenderContext { connector, facts, delivery: &delivery, attempt: 1, is_repeat: false, now };
+    let context =
+        RenderContext { connector, facts, delivery: &delivery, item: None, attempt: 1, is_repeat: false, now };
     match render::render(&connector.postback, &context) {
         Ok(_) => planned,
         Err(refusal) => {
@@ -245,6 +246,7 @@ impl<'a> Asked<'a> {
             connector: self.connector,
             facts: &self.facts,
             delivery: &self.delivery,
+            item: self.delivery.item,
             attempt: 1,
             is_repeat: false,
             now: self.now,

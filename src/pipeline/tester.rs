@@ -96,8 +96,15 @@ pub async fn admit(
     let keep_for = rules.config.deduplicate_events_for;
     let admission = store.admit(vec![candidate], planner, now, keep_for).await.map_err(|(error, _)| error)?;
     let jobs = admission.admitted.into_iter().flat_map(|admitted| admitted.jobs).map(|job| {
-        let context =
-            RenderContext { connector, facts: &job.facts, delivery: &job.delivery, attempt: 1, is_repeat: false, now };
+        let context = RenderContext {
+            connector,
+            facts: &job.facts,
+            delivery: &job.delivery,
+            item: job.delivery.item,
+            attempt: 1,
+            is_repeat: false,
+            now,
+        };
         let made = render::render(&connector.postback, &context).map(|postback| ShownRequest::from(&postback));
         (job, made)
     });

@@ -49,6 +49,7 @@ impl Sample {
             connector: &self.connector,
             facts: &self.facts,
             delivery: &self.delivery,
+            item: self.delivery.item,
             attempt: self.attempt,
             is_repeat: self.is_repeat,
             now: Time::from_ms(NOON + 5000),
@@ -90,6 +91,7 @@ pub fn spec(url_text: &str) -> PostbackSpec {
         for_each_item: false,
         sign: None,
         auth: None,
+        test: None,
         timeout: Timeouts { connect: Duration::from_secs(5), total: Duration::from_secs(15) },
         outcomes: Vec::new(),
         retry: RetryPolicy::default(),
@@ -127,6 +129,7 @@ fn connector() -> Connector {
         deduplicate: None,
         postback: spec("https://network.example/"),
         postback_enabled: true,
+        values: Vec::new(),
         settings: vec![
             Setting { name: "pixel_id".into(), value: Text::from("123") },
             Setting { name: "token".into(), value: token },

@@ -31,6 +31,7 @@ pub use self::datum::Datum;
 use self::fields::{amount_field, event_field, visitor_field};
 use self::paths::{attribute, event_path, member, own_attribute, product, walk};
 use super::filter::{Surroundings, decimal, minor};
+use super::render;
 
 /// Everything a template may ask about.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +39,22 @@ pub struct RenderContext<'a> {
     pub connector: &'a Connector,
     pub facts: &'a Facts,
     pub delivery: &'a Delivery,
+    /// The place of the item at hand, from 0.
+    pub item: Option<u32>,
     /// From 1.
     pub attempt: u32,
     /// An earlier attempt may have arrived.
     pub is_repeat: bool,
     /// The time of the attempt.
     pub now: Time,
+}
+
+impl RenderContext<'_> {
+    /// The same for each item of the event, in order.
+    pub fn each_item(&self) -> impl Iterator<Item = Self> {
+        let count = u32::try_from(self.facts.event.items.len()).unwrap_or(u32::MAX);
+        (0..count).map(|item| Self { item: Some(item), ..*self })
+    }
 }
 
 /// The value of `slot`; `None` where there is none.
@@ -57,13 +68,14 @@ pub fn lookup<'a>(slot: &Slot, ctx: &RenderContext<'a>) -> Option<Datum<'a>> {
         Slot::Attribute(name) => attribute(name, ctx),
         Slot::EventPath(path) => event_path(path, ctx.facts),
         Slot::Item(path) => {
-            let item = ctx.facts.event.items.get(usize::try_from(ctx.delivery.item?).ok()?)?;
+            let item = ctx.facts.event.items.get(usize::try_from(ctx.item?).ok()?)?;
             walk(member(item, path.first()?)?, &path[1..])
         }
         Slot::ClickParam(param) => {
             let click = click(ctx)?;
             text(click.query(param).or_else(|| (click.param == *param).then(|| click.value.to_string()))?)
         }
+        Slot::Value(name) => own_value(name, ctx),
         Slot::Setting(name) => ctx.connector.setting(name).filter(|value| !value.is_empty()).map(Datum::Setting),
     }
 }
@@ -80,6 +92,25 @@ impl Surroundings for RenderContext<'_> {
     fn setting(&self, name: &str) -> Option<&str> {
         self.connector.setting(name).map(Text::reveal)
     }
+}
+
+/// A text that the connector puts together, of this item or of each in turn. What can't be made has no value.
+fn own_value<'a>(name: &str, ctx: &RenderContext<'a>) -> Option<Datum<'a>> {
+    let value = ctx.connector.values.iter().find(|value| *value.name == *name)?;
+    let mut out = Text::default();
+    match &value.each_item {
+        None => out.append(&render::text(&value.template, ctx).ok()??),
+        Some(between) => {
+            for (nth, ctx) in ctx.each_item().enumerate() {
+                if nth != 0 {
+                    out.push(between);
+                }
+                // One that has no value keeps its place: such lists are read side by side.
+                out.append(&render::text(&value.template, &ctx).ok()?.unwrap_or_default());
+            }
+        }
+    }
+    (!out.is_empty()).then_some(Datum::Made(out))
 }
 
 fn text<'a>(value: impl Into<Cow<'a, str>>) -> Option<Datum<'a>> {
@@ -173,8 +204,8 @@ fn of_the_event<'a>(variable: Variable, ctx: &RenderContext<'a>) -> Option<Datum
         }
         Variable::Items => (!event.items.is_empty()).then_some(Datum::Items(&event.items)),
         Variable::ItemCount => number(event.items.len()),
-        Variable::ItemIndex => number(ctx.delivery.item?),
-        Variable::ItemNumber => number(u64::from(ctx.delivery.item?) + 1),
+        Variable::ItemIndex => number(ctx.item?),
+        Variable::ItemNumber => number(u64::from(ctx.item?) + 1),
         Variable::ProductId => product(event, "PRODUCT_ID", &["ID", "SKU", "ITEM_ID"]),
         Variable::ProductName => product(event, "PRODUCT_NAME", &["NAME", "TITLE", "ITEM_NAME"]),
         Variable::ProductLink => product(event, "PRODUCT_LINK", &["LINK", "URL", "PRODUCT_URL"]),

@@ -8,6 +8,7 @@ mod click;
 mod condition;
 mod expectation;
 mod outcome;
+mod own;
 mod request;
 mod signing;
 
@@ -62,7 +63,8 @@ pub fn read(ctx: &Context<'_>, node: &Node, world: &World<'_>) -> Option<Draft> 
     let name = f.given("name").and_then(|node| ctx.shown("name", node, name));
     let triggers = triggers(&f);
     let settings = settings(&f, &laid.secret);
-    let templates = Templates { ctx, settings: &settings, for_each: false };
+    let values = own::read(&f, &Templates { ctx, settings: &settings, values: None, for_each: false });
+    let templates = Templates { ctx, settings: &settings, values: Some(&values), for_each: false };
     let when = f.objects("when").iter().filter_map(|f| condition::read(f, &templates)).collect();
     let click_matching = f.object("click_matching");
     let click_param_at = click_matching.as_ref().map_or(f.at, |click| click.position("param"));
@@ -75,7 +77,7 @@ pub fn read(ctx: &Context<'_>, node: &Node, world: &World<'_>) -> Option<Draft> 
     let fixtures = f.objects("fixtures").iter().filter_map(expectation::read).collect();
     let request = f.object("postback").and_then(|postback| {
         let for_each = postback.choice("for_each", &[true]).unwrap_or_default();
-        request::read(&postback, &Templates { ctx, settings: &settings, for_each }, world)
+        request::read(&postback, &Templates { for_each, ..templates }, world)
     });
     let name = ConnectorName::from(name?);
     let connector = request.map(|request| Connector {
@@ -92,6 +94,7 @@ pub fn read(ctx: &Context<'_>, node: &Node, world: &World<'_>) -> Option<Draft> 
         postback: request.spec,
         postback_enabled: request.enabled,
         settings,
+        values,
         secrets: ctx.secrets(),
     });
     Some(Draft { name, connector, fixtures, rank: ctx.rank, name_at: f.position("name"), click_param_at })

@@ -8,9 +8,10 @@ use super::body::{self, BodyRead};
 use super::{World, auth, outcome, signing};
 use crate::config::context::quote;
 use crate::config::fields::Fields;
-use crate::config::node::Member;
+use crate::config::keys::connector::POSTBACK;
+use crate::config::node::{Member, Tree};
 use crate::config::problem::Position;
-use crate::config::templates::Templates;
+use crate::config::templates::{EACH_ITEM, Templates};
 use crate::config::values;
 use crate::model::connector::{Auth, BreakerPolicy, Limits, OnUncertain, PostbackSpec, Timeouts};
 use crate::model::outcome::OutcomeRule;
@@ -70,6 +71,7 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>, world: &World<'_>) -> Opt
     }
     let delivery = Delivery::read(f);
     let enabled = f.boolean("enabled");
+    let test = f.object("test_overlay").and_then(|over| overlaid(f, &over, templates, world));
     // Everything has been read: only now may a missing URL end it.
     let spec = PostbackSpec {
         method,
@@ -81,6 +83,7 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>, world: &World<'_>) -> Opt
         for_each_item: templates.for_each,
         sign,
         auth,
+        test: test.map(Box::new),
         timeout: delivery.timeout,
         outcomes: delivery.outcomes,
         retry: delivery.retry,
@@ -90,6 +93,15 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>, world: &World<'_>) -> Opt
         on_uncertain: delivery.on_uncertain,
     };
     Some(Request { spec, enabled, file_source })
+}
+
+/// The same postback with `over` laid over its request.
+fn overlaid(f: &Fields<'_>, over: &Fields<'_>, templates: &Templates<'_>, world: &World<'_>) -> Option<PostbackSpec> {
+    let under = f.node_without("test_overlay");
+    let whole = over.node().laid_over(&under);
+    let f = Fields::open(f.ctx, "test_overlay", &whole, &POSTBACK)?;
+    let _ = f.choice("for_each", &[true]);
+    read(&f, templates, world).map(|request| request.spec)
 }
 
 /// How the request is sent, and what its replies mean.
@@ -122,18 +134,38 @@ impl Delivery {
 pub fn entries(f: &Fields<'_>, templates: &Templates<'_>, key: &str, place: Place) -> Vec<Entry> {
     let mut entries = Vec::new();
     for member in f.members(key).unwrap_or_default() {
-        let Some(value) = filled(f, templates, member, place) else { continue };
-        // The name may hold `${…}` too; it is a scalar of its own, at its own place.
-        let Some(name) = f.ctx.text(key, &member.key_node()) else { continue };
-        if name.text.is_empty() {
-            f.ctx.error(member.key_at, format!("{key}: a name is empty: write one"));
-        } else if member.key.contains("<<") || member.key.contains("{{") {
-            let message = format!("{key}: the name {} cannot hold a variable, only its value can", quote(&member.key));
-            f.ctx.error(member.key_at, message);
+        match &member.value.tree {
+            Tree::Map(each) if &*member.key == EACH_ITEM => {
+                each.iter()
+                    .for_each(|member| entries.extend(entry(f, &templates.with_item(), key, place, member, true)));
+            }
+            _ => entries.extend(entry(f, templates, key, place, member, false)),
         }
-        entries.push(Entry { name: name.text, value });
     }
     entries
+}
+
+fn entry(
+    f: &Fields<'_>,
+    templates: &Templates<'_>,
+    key: &str,
+    place: Place,
+    member: &Member,
+    each_item: bool,
+) -> Option<Entry> {
+    let value = filled(f, templates, member, place)?;
+    // The name may hold `${…}` too; it is a scalar of its own, at its own place.
+    let name = f.ctx.text(key, &member.key_node())?;
+    let shown = || quote(&member.key);
+    if name.text.is_empty() {
+        f.ctx.error(member.key_at, format!("{key}: a name is empty: write one"));
+    } else if member.key.contains("<<") || member.key.contains("{{") {
+        f.ctx.error(member.key_at, format!("{key}: the name {} cannot hold a variable, only its value can", shown()));
+    } else if each_item && !member.key.contains('#') {
+        let message = format!("{key}: {} would come once for each item: put # where the number goes", shown());
+        f.ctx.error(member.key_at, message);
+    }
+    Some(Entry { name: name.text, value, each_item })
 }
 
 fn filled(
@@ -178,7 +210,8 @@ fn headers(f: &Fields<'_>, templates: &Templates<'_>) -> Headers {
             );
         }
         if let Some(value) = filled(f, templates, member, Place::Header) {
-            headers.entries.push((member.key_at, Entry { name: name.as_str().into(), value }));
+            let name = name.as_str().into();
+            headers.entries.push((member.key_at, Entry { name, value, each_item: false }));
         }
     }
     headers

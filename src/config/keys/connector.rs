@@ -6,7 +6,7 @@ use crate::config::shape::{Key, Shape, Table};
 
 const TEXT: Shape = Shape::Text;
 const CONTAINERS: Shape = Shape::OneOrList(&TEXT);
-const ENTRIES: Shape = Shape::Map(&Shape::Template);
+const ENTRIES: Shape = Shape::Entries;
 
 /// Attempts of one lane in flight: beyond this a connector would starve the others of sockets.
 pub const CONCURRENCY_MAX: u64 = 10_000;
@@ -57,10 +57,21 @@ pub const CONNECTOR: Table = Table {
             "a ready-made connector that this one is laid over; `postbackd templates` lists them",
         ),
         Key::new("settings", Shape::Map(&Shape::Text), "values for templates, as <<SETTING.name>>"),
+        Key::new(
+            "values",
+            Shape::Map(&Shape::TemplateOr(&VALUE)),
+            "texts put together from variables, as <<VALUES.name>>; {each_item: …, join: …} makes one of all items",
+        ),
         Key::new("fixtures", Shape::List(&Shape::Object(&FIXTURE)), "examples that `postbackd check` runs"),
     ],
     refused: &[("pixel", "`pixel` is not available in this version: take it out, or keep it in a comment")],
 };
+
+/// A value made of all items.
+pub const VALUE: Table = Table::of(&[
+    Key::new("each_item", Shape::Template, "the text of one item, like <<ITEM.id>>").required(),
+    Key::new("join", TEXT, "what stands between two").or(","),
+]);
 
 const SCALAR: Shape = Shape::Scalar;
 const NUMBER: Shape = Shape::Number;
@@ -114,11 +125,16 @@ pub const POSTBACK: Table = Table::of(&[
     Key::new("url", Shape::Template, "where to send it, like https://network.example/postback").required(),
     Key::new("params", ENTRIES, "GET: in the query string; POST: the form body"),
     Key::new("query", ENTRIES, "always in the URL"),
-    Key::new("headers", ENTRIES, "request headers; `Idempotency-Key: null` takes that one off"),
+    Key::new("headers", Shape::Map(&Shape::Template), "request headers; `Idempotency-Key: null` takes that one off"),
     Key::new("body", Shape::Object(&BODY), "what a POST carries in place of params"),
     Key::new("for_each", Shape::Choice(&["items"]), "items: one delivery per item, with ITEM.x variables"),
     Key::new("sign", Shape::Object(&SIGN), "sign the request"),
     Key::new("auth", Shape::Object(&AUTH), "how the network knows who calls: one of basic, bearer, header and oauth2"),
+    Key::new(
+        "test_overlay",
+        Shape::Object(&TEST_OVERLAY),
+        "what is laid over the request where it is sent only because `trl_test=1` or a person asks for it",
+    ),
     Key::new("timeout", Shape::Object(&TIMEOUT), "how long an attempt may take"),
     Key::new(
         "outcomes",
@@ -152,6 +168,14 @@ pub const SIGN: Table = Table::of(&[
         "the key as whsec_<base64> or base64; a list of two signs with both while a secret is being changed",
     )
     .required(),
+]);
+
+pub const TEST_OVERLAY: Table = Table::of(&[
+    Key::new("url", Shape::Template, "another address"),
+    Key::new("params", ENTRIES, "more params, or others"),
+    Key::new("query", ENTRIES, "more of the query"),
+    Key::new("headers", Shape::Map(&Shape::Template), "more headers"),
+    Key::new("body", Shape::Object(&BODY), "more of the body, of the same kind"),
 ]);
 
 pub const AUTH: Table = Table::of(&[

@@ -12,7 +12,7 @@ use crate::model::filter::{FILTERS, Filter};
 use crate::model::spelling::nearest;
 use crate::model::template::{BodyContext, Slot};
 use crate::model::variable::Variable;
-use crate::rules::template::{Notes, keys, slot};
+use crate::rules::template::{Notes, OPEN, keys, slot};
 
 use super::helpers::{BLOCKS, BUILT_IN, COMPARISONS, SHOW_HELPER, arguments};
 use super::scan::{BRACE_HELPER, SLOT_HELPER};
@@ -202,8 +202,7 @@ impl Check<'_> {
         let from_root = raw.starts_with("@root");
         let explicit = from_root || up != 0 || raw.starts_with("this") || raw.starts_with('.');
         let standard = names.first().is_some_and(|name| {
-            Variable::from_name(name).is_some()
-                || (1 < names.len() && matches!(name.as_str(), "EVENT" | "ITEM" | "CLICK" | "SETTING"))
+            Variable::from_name(name).is_some() || (1 < names.len() && OPEN.contains(&name.as_str()))
         });
         if deep < up {
             self.error(format!("`{raw}` goes up further than there are scopes; remove a `../`"));
@@ -224,7 +223,7 @@ impl Check<'_> {
             self.error(format!("`{raw}` names nothing here; write a variable such as `VALUE`"));
             return;
         };
-        let open = matches!(head.as_str(), "EVENT" | "ITEM" | "CLICK" | "SETTING");
+        let open = OPEN.contains(&head.as_str());
         let path = if open { names } else { vec![head.clone()] };
         match slot(&path.join("."), offset, self.notes) {
             Ok(slot) => {

@@ -166,6 +166,7 @@ fn of_datum(datum: &Datum<'_>) -> Json {
         Datum::Bool(b) => Json::Bool(*b),
         Datum::Tree(value) => of_value(value),
         Datum::Items(items) => Json::Array(items.iter().map(of_value).collect()),
+        Datum::Made(text) => encoded(text.reveal(), Kind::Text, text.is_tainted()),
         Datum::Setting(text) => encoded(text.reveal(), Kind::Text, text.is_tainted()),
     }
 }

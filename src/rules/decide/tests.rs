@@ -32,6 +32,7 @@ fn postback() -> PostbackSpec {
         for_each_item: false,
         sign: None,
         auth: None,
+        test: None,
         timeout: Timeouts { connect: HOUR, total: HOUR },
         outcomes: Vec::new(),
         retry: RetryPolicy::default(),
@@ -56,6 +57,7 @@ fn connector() -> Connector {
         deduplicate: None,
         postback: postback(),
         postback_enabled: true,
+        values: Vec::new(),
         settings: Vec::new(),
         secrets: Secrets::default(),
     }

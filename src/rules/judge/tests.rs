@@ -27,6 +27,7 @@ fn spec() -> PostbackSpec {
         for_each_item: false,
         sign: None,
         auth: None,
+        test: None,
         timeout: Timeouts { connect: Duration::from_secs(5), total: Duration::from_secs(15) },
         outcomes: Vec::new(),
         retry: RetryPolicy::default(),

@@ -20,19 +20,49 @@ pub fn write(
 ) -> Result<(), Refusal> {
     let mut mark = mark;
     for entry in entries {
-        let start = out.len();
-        out.push(mark);
-        name(&entry.name, place, out).map_err(|e| Refusal::failed(e.to_string()))?;
-        out.push("=");
-        let empty = out.len();
-        let kept = expression::write(&entry.value, ctx, out).map_err(|e| e.at(|| entry.name.masked().into_owned()))?;
-        if out.len() == empty && !kept {
-            out.truncate(start);
+        if entry.each_item {
+            for (number, ctx) in (1..).zip(ctx.each_item()) {
+                one(&numbered(&entry.name, number), entry, place, &mut mark, &ctx, out)?;
+            }
         } else {
-            mark = "&";
+            one(&entry.name, entry, place, &mut mark, ctx, out)?;
         }
     }
     Ok(())
+}
+
+fn one(
+    called: &Text,
+    entry: &Entry,
+    place: Place,
+    mark: &mut &'static str,
+    ctx: &RenderContext<'_>,
+    out: &mut Text,
+) -> Result<(), Refusal> {
+    let start = out.len();
+    out.push(mark);
+    name(called, place, out).map_err(|e| Refusal::failed(e.to_string()))?;
+    out.push("=");
+    let empty = out.len();
+    let kept = expression::write(&entry.value, ctx, out).map_err(|e| e.at(|| called.masked().into_owned()))?;
+    if out.len() == empty && !kept {
+        out.truncate(start);
+    } else {
+        *mark = "&";
+    }
+    Ok(())
+}
+
+/// The name for one item.
+fn numbered(name: &Text, number: u32) -> Text {
+    let mut out = Text::default();
+    for (part, is_secret) in name.parts() {
+        match is_secret {
+            true => out.push_secret(part),
+            false => out.push(&part.replace('#', &number.to_string())),
+        }
+    }
+    out
 }
 
 fn name(name: &Text, place: Place, out: &mut Text) -> Result<(), Unfit> {

@@ -32,17 +32,18 @@ fn node(tree: &JsonTemplate, ctx: &RenderContext<'_>, out: &mut Text) -> Result<
         JsonTemplate::List(elements) => {
             out.push("[");
             let mut mark = "";
-            for element in elements {
-                let start = out.len();
-                out.push(mark);
-                if node(element, ctx, out)? {
-                    mark = ",";
-                } else {
-                    out.truncate(start);
+            for one in elements {
+                match one {
+                    JsonTemplate::EachItem(each) => {
+                        ctx.each_item().try_for_each(|ctx| element(each, &ctx, out, &mut mark))?;
+                    }
+                    other => element(other, ctx, out, &mut mark)?,
                 }
             }
             out.push("]");
         }
+        // A list takes its own apart; nowhere else does one stand.
+        JsonTemplate::EachItem(_) => return Ok(false),
         JsonTemplate::Map(members) => {
             out.push("{");
             let mut mark = "";
@@ -62,6 +63,22 @@ fn node(tree: &JsonTemplate, ctx: &RenderContext<'_>, out: &mut Text) -> Result<
         }
     }
     Ok(true)
+}
+
+fn element(
+    element: &JsonTemplate,
+    ctx: &RenderContext<'_>,
+    out: &mut Text,
+    mark: &mut &'static str,
+) -> Result<(), Refusal> {
+    let start = out.len();
+    out.push(mark);
+    if node(element, ctx, out)? {
+        *mark = ",";
+    } else {
+        out.truncate(start);
+    }
+    Ok(())
 }
 
 fn text(template: &Template, ctx: &RenderContext<'_>, out: &mut Text) -> Result<bool, Refusal> {

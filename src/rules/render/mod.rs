@@ -8,7 +8,7 @@ mod expression;
 mod json;
 
 use crate::model::connector::{Body, PostbackSpec};
-use crate::model::delivery::Reason;
+use crate::model::delivery::{Reason, Sending};
 use crate::model::postback::Postback;
 use crate::model::secret::Text;
 use crate::model::template::{BodyContext, Place, Template, UrlTemplate};
@@ -57,6 +57,10 @@ impl Refusal {
 /// # Errors
 /// A required value is missing, or something cannot be rendered.
 pub fn render(spec: &PostbackSpec, ctx: &RenderContext<'_>) -> Result<Postback, Refusal> {
+    let spec = match (&spec.test, ctx.delivery.sending) {
+        (Some(test), Sending::Forced) => test,
+        _ => spec,
+    };
     let url = url(spec, ctx)?;
     let (body, content_type) = body(&spec.body, ctx)?;
     let headers = entries::headers(spec, content_type, ctx)?;

@@ -10,6 +10,9 @@ use crate::model::variable::{ALIASES, Variable};
 
 use super::Notes;
 
+/// What takes a name of somebody's own after a dot.
+pub const OPEN: [&str; 5] = ["EVENT", "ITEM", "CLICK", "SETTING", "VALUES"];
+
 /// Members of a path such as `EVENT.a.b.c`: as deep as an event may be.
 const PATH_MAX: usize = 32;
 
@@ -162,7 +165,7 @@ pub fn slot(name: &str, offset: usize, notes: &mut Notes) -> Result<Slot, String
     if !well_formed {
         return Err(badly_named(name));
     }
-    if matches!(name, "EVENT" | "ITEM" | "CLICK" | "SETTING") {
+    if OPEN.contains(&name) {
         return Err(format!("`{name}` needs a name after it; write `{name}.name`"));
     }
     if Field::from_name(&name.to_ascii_lowercase()).is_none()
@@ -195,10 +198,11 @@ fn dotted(name: &str, head: &str, path: &str) -> Result<Slot, String> {
         "ITEM" => Ok(Slot::Item(steps)),
         "CLICK" => Ok(Slot::ClickParam(path.into())),
         "SETTING" => Ok(Slot::Setting(path.into())),
-        _ => Err(match nearest(head, ["EVENT", "ITEM", "CLICK", "SETTING"].into_iter()) {
+        "VALUES" => Ok(Slot::Value(path.into())),
+        _ => Err(match nearest(head, OPEN.into_iter()) {
             Some(near) => format!("`{name}` is no variable; did you mean `{near}.{path}`?"),
             None => format!(
-                "`{name}` is no variable; only EVENT, ITEM, CLICK and SETTING take a dot: for a custom \
+                "`{name}` is no variable; only EVENT, ITEM, CLICK, SETTING and VALUES take a dot: for a custom \
                              attribute write `EVENT.{name}` in the sender's spelling"
             ),
         }),

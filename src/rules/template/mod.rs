@@ -10,7 +10,7 @@ mod json;
 mod tokens;
 mod url;
 
-pub(super) use self::expression::slot;
+pub(super) use self::expression::{OPEN, slot};
 pub use self::json::compile_json;
 pub(super) use self::tokens::{Token, expression_at, read};
 pub use self::url::compile_url;

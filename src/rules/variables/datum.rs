@@ -21,6 +21,8 @@ pub enum Datum<'a> {
     Items(&'a [Value]),
     /// A setting, which may be secret.
     Setting(&'a Text),
+    /// A text of the connector's own, which may hold what is secret.
+    Made(Text),
 }
 
 impl<'a> Datum<'a> {
@@ -37,12 +39,17 @@ impl<'a> Datum<'a> {
                 Cow::Owned(out)
             }
             Self::Setting(text) => Cow::Borrowed(text.reveal()),
+            Self::Made(text) => Cow::Owned(text.reveal().to_owned()),
         }
     }
 
     /// Whether it must never be shown.
     pub fn is_secret(&self) -> bool {
-        matches!(self, Self::Setting(text) if text.is_tainted())
+        match self {
+            Self::Setting(text) => text.is_tainted(),
+            Self::Made(text) => text.is_tainted(),
+            Self::Text(_) | Self::Number(_) | Self::Bool(_) | Self::Tree(_) | Self::Items(_) => false,
+        }
     }
 
     /// As JSON of its own type.
@@ -55,6 +62,7 @@ impl<'a> Datum<'a> {
             Self::Tree(value) => json::write(&mut out, value),
             Self::Items(items) => write_items(&mut out, items),
             Self::Setting(text) => json::write_string(&mut out, text.reveal()),
+            Self::Made(text) => json::write_string(&mut out, text.reveal()),
         }
         out
     }
