@@ -192,7 +192,7 @@ fn shape(shape: &Shape) -> Value {
         Shape::Entries => {
             let entries = self::shape(&Shape::Map(&Shape::Template));
             let additional = &entries["additionalProperties"];
-            json!({"type": "object", "properties": {"each_item": entries.clone()}, "additionalProperties": additional})
+            json!({"type": "object", "properties": {"each_item": entries.clone(), "no_items": entries.clone()}, "additionalProperties": additional})
         }
         Shape::TemplateOr(table) => json!({"anyOf": [self::shape(&Shape::Template), object(table)]}),
         Shape::Map(inner) => {

@@ -10,15 +10,20 @@ use super::{json_value, values};
 use crate::model::connector::{OwnValue, Setting};
 use crate::model::secret::Text;
 use crate::model::template::{
-    Expression, JsonSource, JsonTemplate, Place, Segment, Slot, Template, TemplateError, UrlTemplate,
+    Expression, JsonSource, JsonTemplate, Place, Segment, Slot, Template, TemplateError, There, UrlTemplate,
 };
 use crate::rules::template::{self, Compiled};
 
 /// How a setting begins in a template, where it stands alone.
 const SETTING: &str = "<<SETTING.";
 
-/// What is there once for each item.
-pub const EACH_ITEM: &str = "each_item";
+/// What is there once for each item, and what is there where there is none.
+pub const THERE: [(&str, There); 2] = [("each_item", There::EachItem), ("no_items", There::NoItems)];
+
+/// When what stands under this key is there; `None` of any other key.
+pub fn there(key: &str) -> Option<There> {
+    THERE.iter().find(|(name, _)| *name == key).map(|(_, there)| *there)
+}
 
 /// Where scheme, host and port of a URL end.
 fn origin_end(url: &str) -> usize {
@@ -42,6 +47,11 @@ impl Templates<'_> {
     /// The same with an item at hand.
     pub fn with_item(&self) -> Self {
         Self { for_each: true, ..*self }
+    }
+
+    /// The same for what is there then.
+    pub fn within(&self, there: There) -> Self {
+        if there == There::EachItem { self.with_item() } else { *self }
     }
 
     /// The template at `node` for `place`.
@@ -189,13 +199,14 @@ impl Templates<'_> {
 
     /// An element of a list; one that says `each_item` alone is there once for each item.
     fn json_element(&self, label: &str, node: &Node) -> Option<JsonSource> {
-        match &node.tree {
-            Tree::Map(members) if matches!(&**members, [only] if &*only.key == EACH_ITEM) => {
-                let source = self.with_item().json_source(label, &members[0].value)?;
-                Some(JsonSource::EachItem(Box::new(source)))
-            }
-            _ => self.json_source(label, node),
+        if let Tree::Map(members) = &node.tree
+            && let [only] = &**members
+            && let Some(there) = there(&only.key)
+        {
+            let source = self.within(there).json_source(label, &only.value)?;
+            return Some(JsonSource::There(there, Box::new(source)));
         }
+        self.json_source(label, node)
     }
 
     fn finish<T>(

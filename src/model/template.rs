@@ -125,8 +125,18 @@ pub struct Entry {
     /// As the author wrote it, not yet escaped.
     pub name: Text,
     pub value: Template,
-    /// Once for each item; in the name, `#` stands for the item's number from 1.
-    pub each_item: bool,
+    pub there: There,
+}
+
+/// When a part of a request is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum There {
+    #[default]
+    Always,
+    /// Once for each item; in a name, `#` stands for the item's number from 1.
+    EachItem,
+    /// Where the event has none.
+    NoItems,
 }
 
 /// A URL whose scheme, host and port hold no slot.
@@ -149,8 +159,8 @@ pub enum JsonTemplate {
     Number(Box<str>),
     Text(Template),
     List(Vec<JsonTemplate>),
-    /// An element of a list, once for each item.
-    EachItem(Box<JsonTemplate>),
+    /// An element of a list that is there for items, or for none.
+    There(There, Box<JsonTemplate>),
     /// Keys escaped as in a JSON string, without the quotes.
     Map(Vec<(Text, JsonTemplate)>),
 }
@@ -164,8 +174,8 @@ pub enum JsonSource {
     Number(Box<str>),
     Text(Text),
     List(Vec<JsonSource>),
-    /// An element of a list, once for each item.
-    EachItem(Box<JsonSource>),
+    /// An element of a list that is there for items, or for none.
+    There(There, Box<JsonSource>),
     Map(Vec<(Text, JsonSource)>),
 }
 

@@ -102,6 +102,7 @@ variables! {
     ItemCount "ITEM_COUNT" Event Plain "how many items there are";
     ItemIndex "ITEM_INDEX" Event Plain "the place of the item at hand, from 0";
     ItemNumber "ITEM_NUMBER" Event Plain "the place of the item at hand, from 1";
+    ItemTotal "ITEM_TOTAL" Event Plain "price times quantity (else 1) of the item at hand";
     ProductId "PRODUCT_ID" Event Plain "id of the dearest item (else of the first)";
     ProductName "PRODUCT_NAME" Event Plain "name of the dearest item (else of the first)";
     ProductLink "PRODUCT_LINK" Event Plain "link of the dearest item (else of the first)";

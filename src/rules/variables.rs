@@ -24,12 +24,13 @@ use crate::model::identifier::IdentifierKind;
 use crate::model::secret::Text;
 use crate::model::template::Slot;
 use crate::model::time::Time;
+use crate::model::value::Value;
 use crate::model::variable::{Group, Variable};
 
 pub use self::datum::Datum;
 
 use self::fields::{amount_field, event_field, visitor_field};
-use self::paths::{attribute, event_path, member, own_attribute, product, walk};
+use self::paths::{attribute, event_path, item_total, member, own_attribute, product, walk};
 use super::filter::{Surroundings, decimal, minor};
 use super::render;
 
@@ -50,6 +51,11 @@ pub struct RenderContext<'a> {
 }
 
 impl RenderContext<'_> {
+    /// Whether the event has items.
+    pub fn has_items(&self) -> bool {
+        !self.facts.event.items.is_empty()
+    }
+
     /// The same for each item of the event, in order.
     pub fn each_item(&self) -> impl Iterator<Item = Self> {
         let count = u32::try_from(self.facts.event.items.len()).unwrap_or(u32::MAX);
@@ -67,10 +73,7 @@ pub fn lookup<'a>(slot: &Slot, ctx: &RenderContext<'a>) -> Option<Datum<'a>> {
         }),
         Slot::Attribute(name) => attribute(name, ctx),
         Slot::EventPath(path) => event_path(path, ctx.facts),
-        Slot::Item(path) => {
-            let item = ctx.facts.event.items.get(usize::try_from(ctx.item?).ok()?)?;
-            walk(member(item, path.first()?)?, &path[1..])
-        }
+        Slot::Item(path) => walk(member(item(ctx)?, path.first()?)?, &path[1..]),
         Slot::ClickParam(param) => {
             let click = click(ctx)?;
             text(click.query(param).or_else(|| (click.param == *param).then(|| click.value.to_string()))?)
@@ -152,6 +155,11 @@ fn country(facts: &Facts) -> Option<&str> {
     Some(country_code(sent).unwrap_or(sent))
 }
 
+/// The item at hand.
+fn item<'a>(ctx: &RenderContext<'a>) -> Option<&'a Value> {
+    ctx.facts.event.items.get(usize::try_from(ctx.item?).ok()?)
+}
+
 fn click<'a>(ctx: &RenderContext<'a>) -> Option<&'a Click> {
     ctx.facts.clicks.get(attribution(ctx)?.click?)
 }
@@ -206,6 +214,7 @@ fn of_the_event<'a>(variable: Variable, ctx: &RenderContext<'a>) -> Option<Datum
         Variable::ItemCount => number(event.items.len()),
         Variable::ItemIndex => number(ctx.item?),
         Variable::ItemNumber => number(u64::from(ctx.item?) + 1),
+        Variable::ItemTotal => number(item_total(item(ctx)?)?),
         Variable::ProductId => product(event, "PRODUCT_ID", &["ID", "SKU", "ITEM_ID"]),
         Variable::ProductName => product(event, "PRODUCT_NAME", &["NAME", "TITLE", "ITEM_NAME"]),
         Variable::ProductLink => product(event, "PRODUCT_LINK", &["LINK", "URL", "PRODUCT_URL"]),

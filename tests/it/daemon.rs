@@ -201,9 +201,11 @@ impl Daemon {
         if reply.status == 200 { reply.json() } else { Err(format!("{path}: {} {}", reply.status, reply.text)) }
     }
 
-    /// Sends an event as the hook dialect reads it, and wants 200.
+    /// Sends an event as the hook dialect reads it, of [`KEY`] unless it says otherwise, and wants 200.
     pub async fn hook(&self, mut event: Value) -> Result<(), String> {
-        event["k"] = json!(KEY);
+        if event.get("k").is_none() {
+            event["k"] = json!(KEY);
+        }
         let reply = self.http.post_json(&format!("{}/collect/hook", self.ingest), &event).await?;
         if reply.status == 200 { Ok(()) } else { Err(format!("hook: {} {}", reply.status, reply.text)) }
     }

@@ -8,6 +8,7 @@
 mod broker;
 mod daemon;
 mod http;
+mod networks;
 mod partner;
 mod ports;
 mod proxy;
@@ -17,6 +18,7 @@ mod wait;
 mod broker_loss;
 mod crash;
 mod disk;
+mod gallery;
 mod isolation;
 mod order;
 mod samples;

@@ -11,13 +11,13 @@ use crate::config::fields::Fields;
 use crate::config::keys::connector::POSTBACK;
 use crate::config::node::{Member, Tree};
 use crate::config::problem::Position;
-use crate::config::templates::{EACH_ITEM, Templates};
+use crate::config::templates::{Templates, there};
 use crate::config::values;
 use crate::model::connector::{Auth, BreakerPolicy, Limits, OnUncertain, PostbackSpec, Timeouts};
 use crate::model::outcome::OutcomeRule;
 use crate::model::postback::Method;
 use crate::model::retry::{RetryPolicy, RetryPolicyError};
-use crate::model::template::{Entry, Place};
+use crate::model::template::{Entry, Place, There};
 
 /// Headers that the HTTP client writes by itself; one of ours would break the message's framing or its routing.
 const OWN_HEADERS: &[&str] = &["host", "content-length", "transfer-encoding", "connection"];
@@ -53,7 +53,7 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>, world: &World<'_>) -> Opt
         }
         Method::Post => body::read(f, templates, params, world),
     };
-    let sign = f.object("sign").and_then(|f| signing::read(&f));
+    let sign = f.object("sign").and_then(|f| signing::read(&f, templates));
     if sign.is_some() {
         let taken = headers.entries.iter().find(|(_, entry)| SIGNATURE_HEADERS.contains(&entry.name.reveal()));
         if let Some((at, entry)) = taken {
@@ -134,12 +134,12 @@ impl Delivery {
 pub fn entries(f: &Fields<'_>, templates: &Templates<'_>, key: &str, place: Place) -> Vec<Entry> {
     let mut entries = Vec::new();
     for member in f.members(key).unwrap_or_default() {
-        match &member.value.tree {
-            Tree::Map(each) if &*member.key == EACH_ITEM => {
-                each.iter()
-                    .for_each(|member| entries.extend(entry(f, &templates.with_item(), key, place, member, true)));
+        match (&member.value.tree, there(&member.key)) {
+            (Tree::Map(parts), Some(there)) => {
+                let templates = templates.within(there);
+                entries.extend(parts.iter().filter_map(|part| entry(f, &templates, key, place, part, there)));
             }
-            _ => entries.extend(entry(f, templates, key, place, member, false)),
+            _ => entries.extend(entry(f, templates, key, place, member, There::Always)),
         }
     }
     entries
@@ -151,7 +151,7 @@ fn entry(
     key: &str,
     place: Place,
     member: &Member,
-    each_item: bool,
+    there: There,
 ) -> Option<Entry> {
     let value = filled(f, templates, member, place)?;
     // The name may hold `${…}` too; it is a scalar of its own, at its own place.
@@ -161,11 +161,11 @@ fn entry(
         f.ctx.error(member.key_at, format!("{key}: a name is empty: write one"));
     } else if member.key.contains("<<") || member.key.contains("{{") {
         f.ctx.error(member.key_at, format!("{key}: the name {} cannot hold a variable, only its value can", shown()));
-    } else if each_item && !member.key.contains('#') {
+    } else if there == There::EachItem && !member.key.contains('#') {
         let message = format!("{key}: {} would come once for each item: put # where the number goes", shown());
         f.ctx.error(member.key_at, message);
     }
-    Some(Entry { name: name.text, value, each_item })
+    Some(Entry { name: name.text, value, there })
 }
 
 fn filled(
@@ -211,7 +211,7 @@ fn headers(f: &Fields<'_>, templates: &Templates<'_>) -> Headers {
         }
         if let Some(value) = filled(f, templates, member, Place::Header) {
             let name = name.as_str().into();
-            headers.entries.push((member.key_at, Entry { name, value, each_item: false }));
+            headers.entries.push((member.key_at, Entry { name, value, there: There::Always }));
         }
     }
     headers

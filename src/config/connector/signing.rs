@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use crate::config::fields::Fields;
+use crate::config::templates::Templates;
 use crate::model::connector::{Signing, SigningKey};
 
 /// Standard Webhooks 1.0 asks for 24 to 64 random bytes.
@@ -15,7 +16,7 @@ const KEY_LENGTH_MAX: usize = 512;
 const KEYS_MAX: usize = 2;
 
 /// Reads the mapping.
-pub fn read(f: &Fields<'_>) -> Option<Signing> {
+pub fn read(f: &Fields<'_>, templates: &Templates<'_>) -> Option<Signing> {
     let _ = f.choice("scheme", &[()]);
     let elements = f.elements("secret")?;
     if elements.is_empty() || KEYS_MAX < elements.len() {
@@ -23,8 +24,8 @@ pub fn read(f: &Fields<'_>) -> Option<Signing> {
     }
     let mut keys = Vec::new();
     for node in elements {
-        let Some(text) = f.ctx.text("secret", node) else { continue };
-        let secret = text.text.reveal().trim();
+        let Some(text) = templates.settled("secret", node) else { continue };
+        let secret = text.reveal().trim();
         f.ctx.keep_secret(secret);
         let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);
         f.ctx.keep_secret(encoded);
@@ -40,7 +41,7 @@ pub fn read(f: &Fields<'_>) -> Option<Signing> {
                 }
                 keys.push(SigningKey(key.into()));
             }
-            _ if text.incomplete => {}
+            _ if f.ctx.text("secret", node).is_some_and(|text| text.incomplete) => {}
             _ => f.ctx.error(node.at, "secret: this is no signing secret: write whsec_<base64>, or the base64 alone"),
         }
     }

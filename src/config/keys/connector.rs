@@ -164,7 +164,7 @@ pub const SIGN: Table = Table::of(&[
     Key::new("scheme", Shape::Choice(&["standard-webhooks"]), "how to sign").required(),
     Key::new(
         "secret",
-        Shape::OneOrList(&TEXT),
+        Shape::OneOrList(&Shape::Template),
         "the key as whsec_<base64> or base64; a list of two signs with both while a secret is being changed",
     )
     .required(),

@@ -336,7 +336,7 @@ async fn a_reply_is_shown_scrubbed_and_short_and_a_request_masked() {
     let mut value = Text::from("Bearer ");
     value.push_secret("s3cr3t-token");
     let value = Template { place: Place::Header, segments: vec![Segment::Literal(value)] };
-    secretive.postback.headers = vec![Header { name: Text::from("authorization"), value, each_item: false }];
+    secretive.postback.headers = vec![Header { name: Text::from("authorization"), value, there: Default::default() }];
     secretive.postback.sign = Some(Signing { keys: vec![SigningKey(b"key".as_slice().into())] });
     let stage = Stage::new(vec![secretive]);
     stage.admit_live("a", 1..=1);

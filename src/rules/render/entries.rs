@@ -4,7 +4,7 @@
 
 use crate::model::connector::{Auth, PostbackSpec};
 use crate::model::secret::Text;
-use crate::model::template::{Entry, Place};
+use crate::model::template::{Entry, Place, There};
 use crate::rules::escape::{self, Unfit};
 use crate::rules::variables::RenderContext;
 
@@ -20,12 +20,14 @@ pub fn write(
 ) -> Result<(), Refusal> {
     let mut mark = mark;
     for entry in entries {
-        if entry.each_item {
-            for (number, ctx) in (1..).zip(ctx.each_item()) {
-                one(&numbered(&entry.name, number), entry, place, &mut mark, &ctx, out)?;
+        match entry.there {
+            There::EachItem => {
+                for (number, ctx) in (1..).zip(ctx.each_item()) {
+                    one(&numbered(&entry.name, number), entry, place, &mut mark, &ctx, out)?;
+                }
             }
-        } else {
-            one(&entry.name, entry, place, &mut mark, ctx, out)?;
+            There::NoItems if ctx.has_items() => {}
+            There::Always | There::NoItems => one(&entry.name, entry, place, &mut mark, ctx, out)?,
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! value is left out.
 
 use crate::model::secret::Text;
-use crate::model::template::{Expression, JsonTemplate, Missing, Output, Segment, Template};
+use crate::model::template::{Expression, JsonTemplate, Missing, Output, Segment, Template, There};
 use crate::rules::variables::RenderContext;
 
 use super::expression::{evaluate, write};
@@ -34,16 +34,18 @@ fn node(tree: &JsonTemplate, ctx: &RenderContext<'_>, out: &mut Text) -> Result<
             let mut mark = "";
             for one in elements {
                 match one {
-                    JsonTemplate::EachItem(each) => {
+                    JsonTemplate::There(There::EachItem, each) => {
                         ctx.each_item().try_for_each(|ctx| element(each, &ctx, out, &mut mark))?;
                     }
+                    JsonTemplate::There(There::NoItems, _) if ctx.has_items() => {}
+                    JsonTemplate::There(_, other) => element(other, ctx, out, &mut mark)?,
                     other => element(other, ctx, out, &mut mark)?,
                 }
             }
             out.push("]");
         }
         // A list takes its own apart; nowhere else does one stand.
-        JsonTemplate::EachItem(_) => return Ok(false),
+        JsonTemplate::There(..) => return Ok(false),
         JsonTemplate::Map(members) => {
             out.push("{");
             let mut mark = "";
@@ -73,7 +75,11 @@ fn element(
 ) -> Result<(), Refusal> {
     let start = out.len();
     out.push(mark);
-    if node(element, ctx, out)? {
+    let began = out.len();
+    let is_there = node(element, ctx, out)?;
+    // Of an object in a list of which no member had a value nothing is left to say.
+    let is_bare = matches!(element, JsonTemplate::Map(members) if !members.is_empty()) && out.len() == began + 2;
+    if is_there && !is_bare {
         *mark = ",";
     } else {
         out.truncate(start);

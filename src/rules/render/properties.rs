@@ -66,7 +66,7 @@ pub(crate) fn hostile() -> impl Strategy<Value = String> {
 }
 
 fn entry(name: &str, value: &str, place: Place) -> Entry {
-    Entry { name: name.into(), value: template(value, place), each_item: false }
+    Entry { name: name.into(), value: template(value, place), there: Default::default() }
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use crate::rules::template::compile_json;
 use crate::rules::testing::{Sample, spec, template};
 
 fn entry(name: &str, value: &str, place: Place) -> Entry {
-    Entry { name: name.into(), value: template(value, place), each_item: false }
+    Entry { name: name.into(), value: template(value, place), there: Default::default() }
 }
 
 fn rendered_url(text: &str) -> Result<String, Refusal> {

@@ -41,9 +41,7 @@ fn node(value: &JsonSource, path: &mut String, depth: usize, notes: &mut Notes) 
             let tokens = read(text, inner);
             JsonTemplate::Text(template(tokens, Place::JsonString, Literals::Plain, inner))
         }),
-        JsonSource::EachItem(each) => {
-            JsonTemplate::EachItem(Box::new(below(path, ".each_item", |path| node(each, path, depth, notes))))
-        }
+        JsonSource::There(there, element) => JsonTemplate::There(*there, Box::new(node(element, path, depth, notes))),
         JsonSource::List(_) | JsonSource::Map(_) if depth == 0 => {
             notes.error(0, format!("{}the body is nested deeper than {DEPTH_MAX} levels", at(path)));
             JsonTemplate::Null

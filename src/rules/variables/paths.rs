@@ -21,10 +21,7 @@ pub fn product<'a>(event: &'a Event, name: &str, members: &[&str]) -> Option<Dat
     if of_event.is_some() {
         return of_event;
     }
-    let price = |item: &Value| {
-        let price = find(item, "PRICE").or_else(|| find(item, "PRODUCT_PRICE"))?;
-        decimal(price.scalar()?)
-    };
+    let price = |item: &Value| price(item);
     let mut dearest: Option<(&Value, Decimal)> = None;
     for item in &event.items {
         if let Some(price) = price(item)
@@ -48,6 +45,19 @@ fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
 /// The member spelt `name`, else one that is the same name in another spelling.
 pub fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value.member(name).or_else(|| find(value, &upper_snake(name)))
+}
+
+fn price(item: &Value) -> Option<Decimal> {
+    decimal(find(item, "PRICE").or_else(|| find(item, "PRODUCT_PRICE"))?.scalar()?)
+}
+
+/// What an item costs in all: its price times its quantity, which is 1 where it does not say.
+pub fn item_total(item: &Value) -> Option<Decimal> {
+    let quantity = match find(item, "QUANTITY") {
+        Some(quantity) => decimal(quantity.scalar()?)?,
+        None => Decimal::ONE,
+    };
+    price(item)?.checked_mul(quantity)
 }
 
 /// A custom attribute by its name in upper snake case; a standard field by its name as sent, for those that no variable
