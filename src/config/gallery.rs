@@ -261,6 +261,8 @@ mod tests {
                     setting.name
                 );
                 assert!(!(setting.required && setting.default.is_some()), "{}: {}", ready.name, setting.name);
+                let asked = format!("SETTING.{}", setting.name);
+                assert!(ready.source.contains(&asked), "{}: nobody asks for {asked}", ready.name);
                 if let Some(pattern) = &setting.pattern {
                     let pattern = regex::Regex::new(&format!("^(?:{pattern})$")).unwrap();
                     assert!(pattern.is_match(&setting.example), "{}: {}", ready.name, setting.name);
