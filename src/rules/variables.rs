@@ -110,6 +110,9 @@ fn own_value<'a>(name: &str, ctx: &RenderContext<'a>) -> Option<Datum<'a>> {
                 }
                 // One that has no value keeps its place: such lists are read side by side.
                 out.append(&render::text(&value.template, &ctx).ok()?.unwrap_or_default());
+                if render::BODY_MAX < out.len() {
+                    return None;
+                }
             }
         }
     }

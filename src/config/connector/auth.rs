@@ -25,7 +25,7 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>) -> Option<Auth> {
         f.ctx.error(f.at, format!("`auth` takes exactly one of {}, not {found}", KINDS.join(", ")));
     }
     let basic = f.object("basic").and_then(|f| {
-        let (user, password) = (word(&f, templates, "user"), word(&f, templates, "password"));
+        let (user, password) = (word(&f, templates, "user"), secret(&f, templates, "password"));
         let (user, password) = (user?, password?);
         if user.reveal().contains(':') {
             f.ctx.error(f.position("user"), "user: a `:` would end it (RFC 7617): take it out");
@@ -33,10 +33,10 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>) -> Option<Auth> {
         let encoded = STANDARD.encode(format!("{}:{}", user.reveal(), password.reveal()));
         Some(header(&f, AUTHORIZATION, "Basic ", &encoded))
     });
-    let bearer = f.given("bearer").and_then(|_| word(f, templates, "bearer"));
+    let bearer = f.given("bearer").and_then(|_| secret(f, templates, "bearer"));
     let bearer = bearer.map(|token| header(f, AUTHORIZATION, "Bearer ", token.reveal()));
     let own = f.object("header").and_then(|f| {
-        let (name, value) = (f.shown_word("name"), word(&f, templates, "value"));
+        let (name, value) = (f.shown_word("name"), secret(&f, templates, "value"));
         let name = name?.to_ascii_lowercase();
         if !is_token(&name) {
             f.ctx.error(f.position("name"), format!("name: `{name}` is no header name: use letters, digits and -"));
@@ -58,6 +58,12 @@ fn word(f: &Fields<'_>, templates: &Templates<'_>, name: &str) -> Option<Text> {
         f.ctx.error(f.position(name), format!("{name}: holds a control character, such as a line break: take it out"));
         return None;
     }
+    Some(text)
+}
+
+/// The same, never to be shown.
+fn secret(f: &Fields<'_>, templates: &Templates<'_>, name: &str) -> Option<Text> {
+    let text = word(f, templates, name)?;
     f.ctx.keep_secret(text.reveal());
     Some(text)
 }
@@ -79,8 +85,8 @@ fn oauth2(f: &Fields<'_>, templates: &Templates<'_>) -> Option<OAuth2> {
     if token_url.as_ref().is_some_and(|url| !is_url(url) && !templates.may_be_blank()) {
         f.ctx.error(f.position("token_url"), "token_url: is no absolute http or https URL: write one");
     }
-    let (client_id, client_secret) = (word(f, templates, "client_id"), word(f, templates, "client_secret"));
-    let refresh_token = word(f, templates, "refresh_token");
+    let (client_id, client_secret) = (word(f, templates, "client_id"), secret(f, templates, "client_secret"));
+    let refresh_token = secret(f, templates, "refresh_token");
     match (is_refresh, f.given("refresh_token")) {
         (true, None) => f.ctx.error(f.at, "`refresh_token` is missing: `grant: refresh_token` asks with it"),
         (false, Some(_)) => {
