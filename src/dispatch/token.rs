@@ -204,8 +204,11 @@ impl Tokens {
         let answer: Option<Answer> = serde_json::from_slice(&reply.body).ok();
         let said = answer.as_ref().and_then(|answer| answer.error.as_deref()).filter(|error| is_code(error));
         let said = said.map_or_else(String::new, |error| format!(": {}", secrets.scrub(error)));
-        let Some(answer) = answer.filter(|_| (200..300).contains(&reply.status)) else {
+        if !(200..300).contains(&reply.status) {
             return failed(format!("the token server answered {}{said}", reply.status));
+        }
+        let Some(answer) = answer else {
+            return failed("the token server's answer is no JSON of at most 64 KiB".to_owned());
         };
         let Some(token) = answer.access_token.filter(|token| is_token(token)) else {
             return failed(format!("the token server's answer holds no access token{said}"));
