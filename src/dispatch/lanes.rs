@@ -77,14 +77,14 @@ impl Lanes {
         let mut kept = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let mut clients =
             kept.take().filter(|c| c.fits(&config.egress)).unwrap_or_else(|| Clients::new(&config.egress));
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::take(&mut *tokens);
+        let mut kept_tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = HashMap::new();
         // A connector without a postback sends none: it has no lane of its own accord.
         let setups = config.connectors.iter().filter(|c| c.postback_enabled).map(|connector| {
             let wire = clients.wire(connector.postback.timeout.connect)?;
             let own = match &connector.postback.auth {
                 Some(Auth::OAuth2(spec)) => {
-                    let known = before.get(&connector.name).filter(|known| known.fit(spec)).cloned();
+                    let known = kept_tokens.get(&connector.name).filter(|known| known.fit(spec)).cloned();
                     Some(known.unwrap_or_else(|| Arc::new(Tokens::new(spec.clone()))))
                 }
                 Some(Auth::Header { .. }) | None => None,
@@ -92,7 +92,10 @@ impl Lanes {
             tokens.extend(own.clone().map(|own| (connector.name.clone(), own)));
             Ok((connector.name.clone(), Setup { connector: connector.clone(), wire, tokens: own }))
         });
-        let setups = setups.collect();
+        let setups: Result<_, ClientFailed> = setups.collect();
+        if setups.is_ok() {
+            *kept_tokens = tokens;
+        }
         clients.keep(|connect| config.connectors.iter().any(|c| c.postback.timeout.connect == connect));
         *kept = Some(clients);
         setups

@@ -5,7 +5,6 @@
 //! alone for a while.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -32,9 +31,8 @@ const RENEWED_BEFORE: Duration = Duration::from_secs(60);
 const LEFT_ALONE: Duration = Duration::from_secs(1);
 const LEFT_ALONE_MAX: Duration = Duration::from_secs(60);
 
-/// Who is refused with a token that nothing was ever accepted with may be refused for another reason, which another token
-/// would not mend: it is asked for no sooner than this.
-const TRIED_FOR: Duration = Duration::from_secs(5);
+/// A token this new has not ended: who is refused with it is refused for another reason, which another token would not mend.
+const SURELY_GOOD: Duration = Duration::from_secs(1);
 
 /// Bytes of a token. Those of Microsoft have some 2 kB; a header bears 8 kB.
 const TOKEN_MAX: usize = 8_000;
@@ -69,8 +67,6 @@ pub(crate) struct Token {
     got: Instant,
     /// `None`: until it is refused.
     good_until: Option<Instant>,
-    /// The network has taken it at least once.
-    was_taken: AtomicBool,
     /// What is to be taken out of replies.
     pub(crate) secrets: Secrets,
 }
@@ -122,8 +118,10 @@ impl Tokens {
             Err(why) => {
                 let times = kept.failed.as_ref().map_or(0, |failed| failed.times);
                 let until = Instant::now() + left_alone(times, &met);
-                // With the one that is configured it is tried from the beginning.
-                kept.refresh_token = None;
+                if is_refused_grant(&met) {
+                    // With the one that is configured it is tried from the beginning.
+                    kept.refresh_token = None;
+                }
                 kept.failed = Some(Failed { times: times.saturating_add(1), until, why: why.clone() });
                 Err(why)
             }
@@ -132,23 +130,17 @@ impl Tokens {
 
     /// Hears what was met with `token`. Says whether it has ended, so that another is worth a try at once.
     pub(crate) async fn met(&self, token: &Arc<Token>, met: &Met) -> bool {
-        match met.status() {
-            None => return false,
-            Some(401) => {}
-            Some(_) => {
-                token.was_taken.store(true, Ordering::Relaxed);
-                return false;
-            }
+        if met.status() != Some(401) {
+            return false;
         }
-        let was_taken = token.was_taken.load(Ordering::Relaxed);
         let mut kept = self.kept.lock().await;
         if kept.token.as_ref().is_some_and(|known| Arc::ptr_eq(known, token)) {
-            if !was_taken && token.got.elapsed() < TRIED_FOR {
+            if token.got.elapsed() < SURELY_GOOD {
                 return false;
             }
             kept.token = None;
         }
-        was_taken
+        true
     }
 
     async fn ask(&self, wire: &Wire, total: Duration, refresh_token: Option<&Text>, secrets: &Secrets) -> Met {
@@ -222,8 +214,7 @@ impl Tokens {
             kept
         });
         let secrets = secrets.with(&token);
-        let was_taken = AtomicBool::new(false);
-        Ok((Token { header: bearer(&token), got, good_until, was_taken, secrets }, refresh_token))
+        Ok((Token { header: bearer(&token), got, good_until, secrets }, refresh_token))
     }
 }
 
@@ -247,6 +238,13 @@ fn left_alone(times: u32, met: &Met) -> Duration {
         Met::Reply(_) | Met::Failure { .. } => Duration::ZERO,
     };
     doubled.max(asked)
+}
+
+/// Whether the server no longer takes what it was asked with (RFC 6749 section 5.2), as against being unwell.
+fn is_refused_grant(met: &Met) -> bool {
+    let Met::Reply(reply) = met else { return false };
+    let answer: Option<Answer> = serde_json::from_slice(&reply.body).ok();
+    answer.and_then(|answer| answer.error).is_some_and(|error| error == "invalid_grant")
 }
 
 /// Some servers write the number as a text.

@@ -197,6 +197,9 @@ pub fn forms(secret: &str) -> Vec<String> {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+    if secret.is_empty() {
+        return Vec::new();
+    }
     let mut all = vec![secret.to_owned(), hex::encode(secret)];
     for before in 0..3 {
         // Within a longer text base64 depends on what stands before, and the characters at both ends on both neighbours.

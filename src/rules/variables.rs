@@ -32,7 +32,7 @@ pub use self::datum::Datum;
 use self::fields::{amount_field, event_field, visitor_field};
 use self::paths::{attribute, event_path, item_total, member, own_attribute, product, walk};
 use super::filter::{Surroundings, decimal, minor};
-use super::render;
+use super::render::{self, Refusal};
 
 /// Everything a template may ask about.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,7 @@ pub fn lookup<'a>(slot: &Slot, ctx: &RenderContext<'a>) -> Option<Datum<'a>> {
             let click = click(ctx)?;
             text(click.query(param).or_else(|| (click.param == *param).then(|| click.value.to_string()))?)
         }
-        Slot::Value(name) => own_value(name, ctx),
+        Slot::Value(name) => own_value(name, ctx).ok().flatten(),
         Slot::Setting(name) => ctx.connector.setting(name).filter(|value| !value.is_empty()).map(Datum::Setting),
     }
 }
@@ -97,26 +97,29 @@ impl Surroundings for RenderContext<'_> {
     }
 }
 
-/// A text that the connector puts together, of this item or of each in turn. What can't be made has no value.
-fn own_value<'a>(name: &str, ctx: &RenderContext<'a>) -> Option<Datum<'a>> {
-    let value = ctx.connector.values.iter().find(|value| *value.name == *name)?;
+/// A text that the connector puts together, of this item or of each in turn.
+///
+/// # Errors
+/// What its template refuses, the asker is refused too: a text without its required part is no text.
+pub fn own_value<'a>(name: &str, ctx: &RenderContext<'a>) -> Result<Option<Datum<'a>>, Refusal> {
+    let Some(value) = ctx.connector.values.iter().find(|value| *value.name == *name) else { return Ok(None) };
     let mut out = Text::default();
     match &value.each_item {
-        None => out.append(&render::text(&value.template, ctx).ok()??),
+        None => out.append(&render::text(&value.template, ctx)?.unwrap_or_default()),
         Some(between) => {
             for (nth, ctx) in ctx.each_item().enumerate() {
                 if nth != 0 {
                     out.push(between);
                 }
                 // One that has no value keeps its place: such lists are read side by side.
-                out.append(&render::text(&value.template, &ctx).ok()?.unwrap_or_default());
+                out.append(&render::text(&value.template, &ctx)?.unwrap_or_default());
                 if render::BODY_MAX < out.len() {
-                    return None;
+                    return Err(Refusal::failed(format!("VALUES.{name} has more than {} bytes", render::BODY_MAX)));
                 }
             }
         }
     }
-    (!out.is_empty()).then_some(Datum::Made(out))
+    Ok((!out.is_empty()).then_some(Datum::Made(out)))
 }
 
 fn text<'a>(value: impl Into<Cow<'a, str>>) -> Option<Datum<'a>> {

@@ -8,13 +8,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use super::request::is_token;
+use super::request::{OWN_HEADERS, is_token};
 use crate::config::fields::Fields;
 use crate::config::templates::Templates;
 use crate::model::connector::{Auth, Grant, OAuth2};
 use crate::model::secret::Text;
 
 const KINDS: &[&str] = &["basic", "bearer", "header", "oauth2"];
+/// Headers that say what is sent, not who sends it.
+const OF_THE_REQUEST: &[&str] = &["content-type", "content-encoding", "idempotency-key"];
 const AUTHORIZATION: &str = "authorization";
 
 /// Reads the mapping.
@@ -40,6 +42,8 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>) -> Option<Auth> {
         let name = name?.to_ascii_lowercase();
         if !is_token(&name) {
             f.ctx.error(f.position("name"), format!("name: `{name}` is no header name: use letters, digits and -"));
+        } else if OWN_HEADERS.contains(&&*name) || OF_THE_REQUEST.contains(&&*name) {
+            f.ctx.error(f.position("name"), format!("name: `{name}` speaks of the request itself: name another"));
         }
         Some(header(&f, &name, "", value?.reveal()))
     });

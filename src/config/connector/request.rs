@@ -20,7 +20,7 @@ use crate::model::retry::{RetryPolicy, RetryPolicyError};
 use crate::model::template::{Entry, Place, There};
 
 /// Headers that the HTTP client writes by itself; one of ours would break the message's framing or its routing.
-const OWN_HEADERS: &[&str] = &["host", "content-length", "transfer-encoding", "connection"];
+pub(super) const OWN_HEADERS: &[&str] = &["host", "content-length", "transfer-encoding", "connection"];
 /// Headers that a signature consists of.
 const SIGNATURE_HEADERS: &[&str] = &["webhook-id", "webhook-timestamp", "webhook-signature"];
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -66,6 +66,9 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>, world: &World<'_>) -> Opt
         Some(Auth::OAuth2(_)) => Some("authorization"),
         None => None,
     };
+    if sign.is_some() && own.is_some_and(|own| SIGNATURE_HEADERS.contains(&own)) {
+        f.ctx.error(f.position("auth"), "auth: this header is written by `sign`: choose another");
+    }
     if let Some((at, entry)) = headers.entries.iter().find(|(_, entry)| Some(entry.name.reveal()) == own) {
         f.ctx.error(*at, format!("header `{}` is written by `auth`: take it away", entry.name.reveal()));
     }

@@ -41,6 +41,7 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>) -> Option<Signing> {
                 }
                 keys.push(SigningKey(key.into()));
             }
+            _ if secret.is_empty() && templates.may_be_blank() => {}
             _ if f.ctx.text("secret", node).is_some_and(|text| text.incomplete) => {}
             _ => f.ctx.error(node.at, "secret: this is no signing secret: write whsec_<base64>, or the base64 alone"),
         }

@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use crate::json;
 use crate::model::filter::Filter;
 use crate::model::secret::Text;
-use crate::model::template::{Expression, Missing, Output, Segment, Template};
+use crate::model::template::{Expression, Missing, Output, Segment, Slot, Template};
 use crate::rules::escape;
 use crate::rules::filter;
 use crate::rules::template::keys;
-use crate::rules::variables::{Datum, RenderContext, lookup};
+use crate::rules::variables::{Datum, RenderContext, lookup, own_value};
 
 use super::{BODY_MAX, Refusal};
 
@@ -29,7 +29,10 @@ pub struct Given<'a> {
 /// # Errors
 /// It is required and missing, or a filter gave up.
 pub fn evaluate<'a>(expression: &'a Expression, ctx: &'a RenderContext<'a>) -> Result<Given<'a>, Refusal> {
-    let found = lookup(&expression.slot, ctx);
+    let found = match &expression.slot {
+        Slot::Value(name) => own_value(name, ctx).map_err(|e| e.at(|| expression.slot.to_string()))?,
+        slot => lookup(slot, ctx),
+    };
     let keyed = || keys(&expression.filters).any(|k| ctx.connector.setting(k).is_some_and(Text::is_tainted));
     let secret = found.as_ref().is_some_and(Datum::is_secret) || keyed();
     let untouched = expression.filters.iter().all(|f| matches!(f, Filter::Default(_)));
