@@ -18,7 +18,7 @@ use crate::rules::template::{self, Compiled};
 const SETTING: &str = "<<SETTING.";
 
 /// What is there once for each item, and what is there where there is none.
-pub const THERE: [(&str, There); 2] = [("each_item", There::EachItem), ("no_items", There::NoItems)];
+const THERE: [(&str, There); 2] = [("each_item", There::EachItem), ("no_items", There::NoItems)];
 
 /// When what stands under this key is there; `None` of any other key.
 pub fn there(key: &str) -> Option<There> {

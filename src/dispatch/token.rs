@@ -16,12 +16,12 @@ use url::form_urlencoded;
 
 use super::client::Wire;
 use super::clock;
-use crate::model::connector::{Grant, OAuth2};
+use crate::model::connector::{AUTHORIZATION, Grant, OAuth2};
 use crate::model::outcome::{FailureKind, Met, Reply};
 use crate::model::postback::{Method, Postback};
 use crate::model::secret::{Secrets, Text};
 use crate::rules::judge;
-use crate::rules::render::{AUTHORIZATION, bearer};
+use crate::rules::render::bearer;
 
 /// A token is renewed so long before it ends, or a tenth of its life where that is shorter: it must last until the request
 /// that carries it has been read.
@@ -49,7 +49,7 @@ struct Kept {
     token: Option<Arc<Token>>,
     /// What the server gave in place of the one that is configured.
     refresh_token: Option<Text>,
-    /// Since when it fails, how often, and with what.
+    /// How often it has failed in a row, and until when the last failure is everybody's.
     failed: Option<Failed>,
 }
 

@@ -143,6 +143,19 @@ pub enum Auth {
     OAuth2(Arc<OAuth2>),
 }
 
+/// The header in which credentials are sent (RFC 9110 section 11.6.2).
+pub const AUTHORIZATION: &str = "authorization";
+
+impl Auth {
+    /// The header that it is sent in, in lower case.
+    pub fn header(&self) -> &str {
+        match self {
+            Self::Header { name, .. } => name,
+            Self::OAuth2(_) => AUTHORIZATION,
+        }
+    }
+}
+
 /// Where access tokens come from (RFC 6749).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OAuth2 {

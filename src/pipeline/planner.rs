@@ -333,8 +333,8 @@ impl Planner for Rules {
     }
 
     fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier) -> bool) -> bool {
-        let country = self.country(&visitor.container).map(ToOwned::to_owned);
-        person::forget(visitor, is_erased, country.as_deref())
+        let country = self.country(&visitor.container);
+        person::forget(visitor, is_erased, country)
     }
 
     fn wants(&self, event: &Event) -> bool {

@@ -11,13 +11,12 @@ use url::Url;
 use super::request::{OWN_HEADERS, is_token};
 use crate::config::fields::Fields;
 use crate::config::templates::Templates;
-use crate::model::connector::{Auth, Grant, OAuth2};
+use crate::model::connector::{AUTHORIZATION, Auth, Grant, OAuth2};
 use crate::model::secret::Text;
 
 const KINDS: &[&str] = &["basic", "bearer", "header", "oauth2"];
 /// Headers that say what is sent, not who sends it.
 const OF_THE_REQUEST: &[&str] = &["content-type", "content-encoding", "idempotency-key"];
-const AUTHORIZATION: &str = "authorization";
 
 /// Reads the mapping.
 pub fn read(f: &Fields<'_>, templates: &Templates<'_>) -> Option<Auth> {

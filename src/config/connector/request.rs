@@ -61,11 +61,7 @@ pub fn read(f: &Fields<'_>, templates: &Templates<'_>, world: &World<'_>) -> Opt
         }
     }
     let auth = f.object("auth").and_then(|f| auth::read(&f, templates));
-    let own = match &auth {
-        Some(Auth::Header { name, .. }) => Some(&**name),
-        Some(Auth::OAuth2(_)) => Some("authorization"),
-        None => None,
-    };
+    let own = auth.as_ref().map(Auth::header);
     if sign.is_some() && own.is_some_and(|own| SIGNATURE_HEADERS.contains(&own)) {
         f.ctx.error(f.position("auth"), "auth: this header is written by `sign`: choose another");
     }

@@ -107,16 +107,14 @@ pub fn headers(
 
 /// Who calls. A token is put in when the request goes out; until then its place is held.
 fn auth(auth: &Auth) -> (Box<str>, Text) {
-    match auth {
-        Auth::Header { name, value } => (name.clone(), value.clone()),
-        Auth::OAuth2(_) => (AUTHORIZATION.into(), bearer("token")),
-    }
+    let value = match auth {
+        Auth::Header { value, .. } => value.clone(),
+        Auth::OAuth2(_) => bearer("token"),
+    };
+    (auth.header().into(), value)
 }
 
-/// The header in which access tokens are sent (RFC 6750 section 2.1).
-pub const AUTHORIZATION: &str = "authorization";
-
-/// What that header says.
+/// What `Authorization` says of an access token (RFC 6750 section 2.1).
 pub fn bearer(token: &str) -> Text {
     let mut value = Text::from("Bearer ");
     value.push_secret(token);

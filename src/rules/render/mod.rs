@@ -17,7 +17,7 @@ use super::body_file;
 use super::escape::is_dot_segment;
 use super::variables::RenderContext;
 
-pub use self::entries::{AUTHORIZATION, bearer};
+pub use self::entries::bearer;
 pub use self::expression::{Given, evaluate};
 
 /// The longest rendered URL in bytes (SPEC section 13).
