@@ -7,7 +7,7 @@ use std::process::ExitCode;
 /// An event is some hundred small allocations, made by one thread and often freed by another, where the C library's
 /// allocator takes a fifth of the daemon's time (`benches/README.md`).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // First thing, since whatever speaks TLS asks for the process's provider. An error says that there is one already.
