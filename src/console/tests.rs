@@ -11,6 +11,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::config::files::Memory;
 use crate::config::{LoadOptions, load_from};
+use crate::dispatch::Turns;
 use crate::model::delivery::State;
 use crate::model::outcome::Outcome;
 use crate::model::record::{Attempt, Entry, Record};
@@ -75,7 +76,7 @@ impl Tester for Logs {
             let config = self.1.load_full();
             let connector = config.connector(connector).cloned().expect("the handler looked it up");
             let rules = Arc::new(Rules::new(config));
-            let admitted = admit(&self.0, &rules, &connector, event, send, now()).await;
+            let admitted = admit(&self.0, &rules, &Turns::default(), &connector, event, send, now()).await;
             let made = admitted.map_err(|e| TestError::Refused(e.to_string()))?;
             Ok(Tested { deliveries: made.deliveries(), requests: made.requests(), refused: made.refused() })
         })

@@ -64,16 +64,14 @@ async fn test(
         let why = format!("{:?} is switched off and sends nothing; set `mode: test` to try it", &*connector.name);
         return Err(TestError::Refused(why));
     }
-    let turn = lanes.turn().await;
-    let made = admit(store, rules, &connector, event, send, super::now()).await?;
+    let made = admit(store, rules, lanes.turns(), &connector, event, send, super::now()).await?;
     let (requests, refused) = (made.requests(), made.refused());
     let deliveries = made.deliveries();
     if is_off {
         made.log(store, super::now()).await.map_err(|e| TestError::Failed(e.to_string()))?;
     } else {
-        lanes.offer(made.jobs());
+        made.offer(lanes).await;
     }
-    drop(turn);
     Ok(Tested { deliveries, requests, refused })
 }
 

@@ -512,15 +512,9 @@ impl Feed {
         self.scan.is_some() || self.parked_from.is_some()
     }
 
-    /// Whether fewer than `jobs` further first attempts would make it fall behind. A feed that is behind has no use for
-    /// room: what is offered to it is read from the store anyway.
+    /// Whether it is behind, or `jobs` further first attempts would make it fall behind.
     pub(crate) fn is_crowded(&self, jobs: usize) -> bool {
-        !self.is_behind() && !self.fresh.is_empty() && self.fresh_room() < jobs
-    }
-
-    /// How many places for first attempts it lacks of `jobs`.
-    pub(crate) fn short_of(&self, jobs: usize) -> usize {
-        jobs.saturating_sub(self.fresh_room())
+        self.is_behind() || (!self.fresh.is_empty() && self.fresh_room() < jobs)
     }
 
     /// Jobs queued.

@@ -19,6 +19,7 @@ use super::attempt::{self, Done, Setup, Task};
 use super::breaker::{Breaker, Pass};
 use super::budget::Budget;
 use super::feed::{Feed, Parked, Question};
+use super::pace::{self, Pace};
 use super::parking::Parking;
 use super::{Aside, LaneState, Ledger, LedgerFailed, Untried, Watch, clock};
 use crate::model::connector::{Limits, Mode};
@@ -27,22 +28,24 @@ use crate::model::ids::{ConnectorName, Seq};
 use crate::model::record::Job;
 use crate::model::time::Time;
 
-/// First attempts that a lane should have room for: a batch of admission.
-const ROOM: usize = 128;
+/// First attempts that a lane should have room for: what admission has under way.
+const ROOM: usize = 256;
+
+/// The room that it is waited for, where that was short: more than it needs, so that waiting is rare and worth it.
+const ROOM_MADE: usize = 288;
 
 /// Whether a lane has [`ROOM`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     Enough,
-    /// It would soon fall behind, and is worth waiting for.
+    /// It has fallen behind or soon would, and is worth waiting for.
     Short,
-    /// It is behind already, or too slow to be waited for.
+    /// It is too slow to be waited for.
     OfNoUse,
 }
 
-/// How long admission waits for each place that is short: for a lane that sends 2,500 a second, at most 50 ms. A slower one
-/// falls behind instead, so that it never sets the pace of others.
-const ROOM_WITHIN: Duration = Duration::from_micros(400);
+/// How long admission waits for a lane at most.
+const ROOM_WITHIN: Duration = pace::MEASURED_OVER;
 
 /// A lane looks at the wall clock at least this often, since a sleep does not notice when it is set.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
@@ -75,8 +78,7 @@ struct State {
     slots_used: usize,
     /// Somebody waits until the lane is eased.
     is_awaited: bool,
-    /// It was waited for in vain, and has had no room since.
-    is_slow: bool,
+    pace: Pace,
     /// No attempt starts any more: the daemon drains, or the ledger failed.
     is_stopped: bool,
     is_closed: bool,
@@ -113,7 +115,7 @@ impl Lane {
             parking: Parking::default(),
             slots_used: 0,
             is_awaited: false,
-            is_slow: false,
+            pace: Pace::default(),
             is_stopped: false,
             is_closed: false,
         };
@@ -176,22 +178,18 @@ impl Lane {
     /// Whether it could take another batch.
     pub(crate) fn room(&self) -> Room {
         let mut state = self.lock();
-        let is_crowded = state.feed.is_crowded(ROOM);
-        // Once it had room by itself, it may be as quick as any.
-        state.is_slow &= is_crowded;
-        if state.is_slow || state.feed.is_behind() {
-            Room::OfNoUse
-        } else if is_crowded {
+        if !state.feed.is_crowded(ROOM) {
+            state.pace.rest();
+            Room::Enough
+        } else if state.pace.is_quick(clock::now()) {
             Room::Short
         } else {
-            Room::Enough
+            Room::OfNoUse
         }
     }
 
-    /// Answers when there is [`ROOM`] for first attempts, or the lane is behind and needs none; or when a lane worth waiting
-    /// for would have made room.
+    /// Answers when it has caught up and made room for first attempts, or has had [the time](ROOM_WITHIN) for it.
     pub(crate) async fn eased(&self) {
-        let short = u32::try_from(self.lock().feed.short_of(ROOM)).unwrap_or(u32::MAX);
         let room = async {
             loop {
                 let eased = self.eased.notified();
@@ -199,7 +197,7 @@ impl Lane {
                 eased.as_mut().enable();
                 {
                     let mut state = self.lock();
-                    state.is_awaited = state.feed.is_crowded(ROOM);
+                    state.is_awaited = state.feed.is_crowded(ROOM_MADE);
                     if !state.is_awaited || state.is_stopped {
                         return;
                     }
@@ -207,9 +205,8 @@ impl Lane {
                 eased.await;
             }
         };
-        if tokio::time::timeout(ROOM_WITHIN * short, room).await.is_err() {
-            self.lock().is_slow = true;
-        }
+        // It may be judged slow by then.
+        drop(tokio::time::timeout(ROOM_WITHIN, room).await);
     }
 
     pub(crate) fn resume(&self, from: Seq) {
@@ -337,7 +334,16 @@ impl Lane {
     fn take_in(&self, answered: Answered) {
         let now = clock::now();
         let failed = match answered {
-            Answered::Untried(Ok(found)) => return self.lock().feed.found_untried(found, now),
+            Answered::Untried(Ok(found)) => {
+                let mut state = self.lock();
+                state.feed.found_untried(found, now);
+                let is_eased = state.is_eased();
+                drop(state);
+                if is_eased {
+                    self.eased.notify_waiters();
+                }
+                return;
+            }
             Answered::Due(Ok(found)) => return self.lock().feed.found_due(found, now),
             Answered::SetAside(Ok(next)) => return self.lock().feed.set_aside(next, now),
             Answered::Untried(Err(failed)) | Answered::Due(Err(failed)) | Answered::SetAside(Err(failed)) => failed,
@@ -377,6 +383,7 @@ impl Slot<'_> {
         let now = clock::now();
         let was_open = state.breaker.is_open();
         state.settle(done, now);
+        state.pace.finished_one();
         let is_open = state.breaker.is_open();
         state.slots_used -= 1;
         self.is_held = false;
@@ -385,8 +392,7 @@ impl Slot<'_> {
             Next::Wait(_) => None,
         };
         self.is_held = task.is_some();
-        let is_eased = state.is_awaited && !state.feed.is_crowded(ROOM);
-        state.is_awaited &= !is_eased;
+        let is_eased = state.is_eased();
         let is_more = task.is_none() || state.has_more(now);
         drop(state);
         if was_open != is_open {
@@ -466,6 +472,13 @@ impl State {
         self.slots_used += 1;
         let parked = self.parking.within(sending, job.first_due, now);
         Next::Start(Box::new(Task { job, setup, is_probe, parked }))
+    }
+
+    /// True once, when somebody waited for room and there is.
+    fn is_eased(&mut self) -> bool {
+        let is_eased = self.is_awaited && !self.feed.is_crowded(ROOM_MADE);
+        self.is_awaited &= !is_eased;
+        is_eased
     }
 
     /// Takes in what an attempt taught.

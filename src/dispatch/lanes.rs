@@ -13,6 +13,7 @@ use super::client::{ClientFailed, Clients};
 use super::lane::{Lane, Room};
 use super::parking::Parking;
 use super::token::Tokens;
+use super::turn::Turns;
 use super::{Frontiers, LaneState, Ledger, Watch, clock};
 use crate::config::Config;
 use crate::model::connector::Auth;
@@ -31,7 +32,7 @@ pub struct Lanes {
     lanes: RwLock<HashMap<ConnectorName, Arc<Lane>>>,
     /// The newest event whose deliveries have all been offered.
     newest: AtomicI64,
-    order: tokio::sync::Mutex<()>,
+    turns: Turns,
     /// Lanes that the last offer left short of room, if it left none with enough.
     short: Mutex<Vec<Arc<Lane>>>,
 }
@@ -50,7 +51,7 @@ impl Lanes {
             tokens: Mutex::default(),
             lanes: RwLock::default(),
             newest: AtomicI64::new(0),
-            order: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
             short: Mutex::default(),
         }
     }
@@ -101,20 +102,22 @@ impl Lanes {
         setups
     }
 
-    /// Whose turn it is to commit deliveries and offer them. Held from before the commit until after [`Self::offer`]: were
-    /// a later event offered first, a crash in between would have a restart begin behind the earlier one.
-    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.order.lock().await
+    /// Who may [`offer`](Self::offer) next. Were a later event offered first, a crash in between would have a restart begin behind the
+    /// earlier one.
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 
-    /// Gives lanes that the last offer filled a moment to make room. What finds none is read back from the store, which costs
-    /// more than waiting does. Nobody waits where another lane could go on, nor for a lane that is slow.
+    /// Gives lanes that the last offer found short of room a moment to make some. What finds none is read back from the store,
+    /// which costs more than waiting does. Nobody waits where another lane could go on, nor for a lane that is slow.
     pub async fn ease(&self) {
-        let short = std::mem::take(&mut *self.short.lock().unwrap_or_else(PoisonError::into_inner));
+        let short = self.short.lock().unwrap_or_else(PoisonError::into_inner).clone();
         futures_util::future::join_all(short.iter().map(|lane| lane.eased())).await;
+        // Until the next offer there is nothing more to wait for.
+        self.short.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Deliveries just committed, in order of admission, by whoever has the [`turn`](Self::turn). Never blocks.
+    /// Deliveries just committed, in order of admission, by whose [turn](Self::turns) it is. Never blocks.
     pub fn offer(&self, jobs: Vec<Job>) {
         let Some(newest) = jobs.iter().map(|job| job.delivery.id.seq()).max() else { return };
         let mut strangers = Vec::new();
@@ -139,10 +142,10 @@ impl Lanes {
             self.lane(&job.delivery.connector.clone()).offer(job);
         }
         let rooms: Vec<Room> = fed.iter().map(|lane| lane.room()).collect();
-        if strangers_are_none && fed.len() <= EASED_TOGETHER && !rooms.contains(&Room::Enough) {
-            let short = fed.into_iter().zip(rooms).filter(|(_, room)| *room == Room::Short).map(|(lane, _)| lane);
-            *self.short.lock().unwrap_or_else(PoisonError::into_inner) = short.collect();
-        }
+        let is_stuck = strangers_are_none && fed.len() <= EASED_TOGETHER && !rooms.contains(&Room::Enough);
+        let short =
+            fed.into_iter().zip(rooms).filter(|(_, room)| is_stuck && *room == Room::Short).map(|(lane, _)| lane);
+        *self.short.lock().unwrap_or_else(PoisonError::into_inner) = short.collect();
         // Only now: until here, a frontier between the two must not pass what a lane has not got yet.
         self.newest.fetch_max(newest.0, Ordering::Release);
     }

@@ -13,12 +13,14 @@ mod feed;
 mod guard;
 mod lane;
 mod lanes;
+mod pace;
 mod parking;
 mod resolve;
 mod sign;
 #[cfg(test)]
 mod testing;
 mod token;
+mod turn;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,6 +37,7 @@ pub use client::ClientFailed;
 pub use guard::{Denied, Guard};
 pub use lanes::Lanes;
 pub use parking::{Parking, Span};
+pub use turn::{Turn, Turns};
 
 /// A future that a ledger answers with.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, LedgerFailed>> + Send>>;

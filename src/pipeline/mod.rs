@@ -11,29 +11,30 @@ pub mod planner;
 pub mod tester;
 mod trouble;
 
+use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 pub use self::planner::Rules;
 pub use self::trouble::{Trouble, Word};
-use crate::dispatch::Lanes;
+use crate::dispatch::{Lanes, Turn};
 use crate::ingest::{Arrival, Receipt, Settled};
 use crate::model::delivery::{Reason, State};
 use crate::model::event::Event;
 use crate::model::ids::ConnectorName;
 use crate::model::record::Job;
 use crate::model::time::Time;
-use crate::store::{Admission, Admitted, Candidate, Store, StoreError, Woken};
+use crate::store::{Admission, Admitted, Admitting, Candidate, Store, StoreError, Woken};
 use crate::telemetry::events;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a batch should take to be admitted. A longer one would make commits rarer, but the outcomes of attempts, which
-/// free the slots of lanes, wait behind it for the same writer.
-const BATCH_TAKES: Duration = Duration::from_millis(4);
+/// How much of the writer's time a batch should take. A longer one would make commits rarer, but the outcomes of attempts,
+/// which free the slots of lanes, wait behind it.
+const BATCH_TAKES: Duration = Duration::from_millis(1);
 
 /// Events after which a batch is closed, at least and at most: as many as [`BATCH_TAKES`] is enough for, going by the last
 /// batch. A page view that nobody wants takes a quarter of what a conversion does.
@@ -41,6 +42,9 @@ const EVENTS_PER_BATCH: RangeInclusive<usize> = 32..=500;
 
 /// Arrivals that wait for admission. When it is full, AMQP is not read and HTTP answers 503.
 pub const ARRIVALS_WAITING: usize = 1024;
+
+/// Batches on their way to the disk: while one is being made durable, the next is decided.
+const UNDER_WAY_MAX: usize = 2;
 
 /// Conversions whose waiting is over, decided in one commit.
 const WOKEN_PER_COMMIT: usize = 500;
@@ -63,44 +67,85 @@ struct Waiting {
     receipt: Receipt,
 }
 
+/// A batch that the store was asked to admit.
+struct UnderWay {
+    waiting: Vec<Waiting>,
+    rules: Arc<Rules>,
+    turn: Turn,
+    admission: Admitting,
+}
+
 impl House {
     /// Admits what arrives until every source is gone and everything has been settled.
     pub async fn admit_all(&self, mut arrivals: mpsc::Receiver<Arrival>) {
         let mut enough = *EVENTS_PER_BATCH.start();
         let mut taken = Vec::with_capacity(*EVENTS_PER_BATCH.end());
-        // Takes what is there: while one batch is being committed, the next one gathers.
-        while arrivals.recv_many(&mut taken, enough).await != 0 {
-            let mut taken = taken.drain(..).peekable();
-            while taken.peek().is_some() {
-                self.lanes.ease().await;
-                let rules = self.rules.load_full();
-                let (waiting, batch) = gather(&rules, &mut taken, enough);
-                let (started, events) = (Instant::now(), batch.len());
-                self.admit(&rules, waiting, batch).await;
-                enough = enough_for(events, started.elapsed());
+        let mut under_way: VecDeque<UnderWay> = VecDeque::with_capacity(UNDER_WAY_MAX);
+        loop {
+            // Beside another, only a batch that need not wait for company.
+            let is_worth_it = under_way.is_empty() || enough <= taken.len() + arrivals.len();
+            tokio::select! {
+                biased;
+                result = oldest(&mut under_way) => {
+                    let Some(batch) = under_way.pop_front() else { continue };
+                    if let Ok(admission) = &result {
+                        enough = enough_for(admission.admitted.len(), admission.took);
+                    }
+                    self.conclude(batch, result, &mut under_way).await;
+                }
+                is_more = self.next(&mut arrivals, &mut taken, enough), if is_worth_it && under_way.len() < UNDER_WAY_MAX => {
+                    if is_more {
+                        let rules = self.rules.load_full();
+                        let (waiting, batch) = gather(&rules, &mut taken, enough);
+                        under_way.push_back(self.ask(rules, waiting, batch));
+                    } else if under_way.is_empty() {
+                        return;
+                    }
+                }
             }
         }
     }
 
-    /// One batch, and if it fails as a whole its halves, until the message at fault stands alone.
-    async fn admit(&self, rules: &Arc<Rules>, waiting: Vec<Waiting>, batch: Vec<Candidate>) {
-        let mut stack = vec![(waiting, batch)];
-        while let Some((mut waiting, batch)) = stack.pop() {
-            let keep_for = rules.config.deduplicate_events_for;
-            let turn = self.lanes.turn().await;
-            match self.store.admit(batch, rules.clone(), (self.now)(), keep_for).await {
-                Ok(admission) => self.settle(waiting, admission),
-                Err((StoreError::Panicked(_) | StoreError::Failed(_), mut batch)) if 1 < waiting.len() => {
-                    let half = waiting.len() / 2;
-                    let events: usize = waiting[..half].iter().map(|w| w.events).sum();
-                    let later = (waiting.split_off(half), batch.split_off(events));
-                    stack.push(later);
-                    stack.push((waiting, batch));
-                }
-                Err((error, _)) => {
-                    drop(turn);
-                    self.refuse(waiting, &error).await;
-                }
+    /// Waits for arrivals, and for lanes that need a moment to make room for what will come of them. False at the end.
+    async fn next(&self, arrivals: &mut mpsc::Receiver<Arrival>, taken: &mut Vec<Arrival>, enough: usize) -> bool {
+        if taken.is_empty() && arrivals.recv_many(taken, enough).await == 0 {
+            return false;
+        }
+        self.lanes.ease().await;
+        true
+    }
+
+    fn ask(&self, rules: Arc<Rules>, waiting: Vec<Waiting>, batch: Vec<Candidate>) -> UnderWay {
+        let keep_for = rules.config.deduplicate_events_for;
+        let ask = || self.store.admit(batch, rules.clone(), (self.now)(), keep_for);
+        let (turn, admission) = self.lanes.turns().take(ask);
+        UnderWay { waiting, rules, turn, admission }
+    }
+
+    /// The senders are told, the lanes fed. A batch that failed as a whole is asked for again by halves, behind what is under way,
+    /// until the message at fault stands alone.
+    async fn conclude(
+        &self,
+        batch: UnderWay,
+        result: Result<Admission, (StoreError, Vec<Candidate>)>,
+        under_way: &mut VecDeque<UnderWay>,
+    ) {
+        let UnderWay { mut waiting, rules, mut turn, .. } = batch;
+        match result {
+            Ok(admission) => {
+                turn.comes().await;
+                self.settle(waiting, admission);
+            }
+            Err((StoreError::Panicked(_) | StoreError::Failed(_), mut batch)) if 1 < waiting.len() => {
+                let half = waiting.len() / 2;
+                let events: usize = waiting[..half].iter().map(|w| w.events).sum();
+                let (waiting_later, batch_later) = (waiting.split_off(half), batch.split_off(events));
+                under_way.push_back(self.ask(rules.clone(), waiting, batch));
+                under_way.push_back(self.ask(rules, waiting_later, batch_later));
+            }
+            Err((error, _)) => {
+                drop(turn);
+                self.refuse(waiting, &error).await;
             }
         }
     }
@@ -203,19 +248,27 @@ impl House {
     }
 }
 
-/// A batch: arrivals with at least `enough` events, or all there are.
-fn gather(
-    rules: &Rules,
-    arrivals: &mut impl Iterator<Item = Arrival>,
-    enough: usize,
-) -> (Vec<Waiting>, Vec<Candidate>) {
+/// What becomes of the oldest batch; waits for ever where there is none.
+async fn oldest(under_way: &mut VecDeque<UnderWay>) -> Result<Admission, (StoreError, Vec<Candidate>)> {
+    match under_way.front_mut() {
+        Some(batch) => (&mut batch.admission).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A batch: of what was taken, arrivals with at least `enough` events, or all there are.
+fn gather(rules: &Rules, taken: &mut Vec<Arrival>, enough: usize) -> (Vec<Waiting>, Vec<Candidate>) {
     let (mut waiting, mut batch) = (Vec::with_capacity(enough), Vec::with_capacity(enough));
-    for Arrival { source, events, receipt } in arrivals {
+    let mut before = 0;
+    let is_part = |arrival: &&Arrival| {
+        let is_wanted = before < enough;
+        before += arrival.events.len();
+        is_wanted
+    };
+    let count = taken.iter().take_while(is_part).count();
+    for Arrival { source, events, receipt } in taken.drain(..count) {
         waiting.push(Waiting { source, events: events.len(), receipt });
         batch.extend(events.into_iter().map(|event| rules.candidate(event)));
-        if enough <= batch.len() {
-            break;
-        }
     }
     (waiting, batch)
 }

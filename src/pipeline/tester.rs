@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Rules;
 use super::planner::OnDemand;
+use crate::dispatch::{Lanes, Turn, Turns};
 use crate::model::connector::Connector;
 use crate::model::delivery::{Sending, State};
 use crate::model::event::Event;
@@ -28,28 +29,33 @@ pub enum OnDemandError {
 }
 
 /// The deliveries of one event on demand, each with its request as it is or would be sent, or with why there is none.
-pub struct OnDemandJobs(Vec<(Job, Result<ShownRequest, Refusal>)>);
+pub struct OnDemandJobs {
+    made: Vec<(Job, Result<ShownRequest, Refusal>)>,
+    turn: Turn,
+}
 
 impl OnDemandJobs {
     /// Their ids in the log.
     pub fn deliveries(&self) -> Vec<DeliveryId> {
-        self.0.iter().map(|(job, _)| job.delivery.id).collect()
+        self.made.iter().map(|(job, _)| job.delivery.id).collect()
     }
 
     /// The requests, secrets masked.
     pub fn requests(&self) -> Vec<ShownRequest> {
-        self.0.iter().filter_map(|(_, made)| made.as_ref().ok().cloned()).collect()
+        self.made.iter().filter_map(|(_, made)| made.as_ref().ok().cloned()).collect()
     }
 
     /// Why one of them can't be rendered: the reason and its detail.
     pub fn refused(&self) -> Option<String> {
-        let refusal = self.0.iter().find_map(|(_, made)| made.as_ref().err())?;
+        let refusal = self.made.iter().find_map(|(_, made)| made.as_ref().err())?;
         Some(format!("{}: {}", refusal.reason.word(), refusal.detail))
     }
 
-    /// For a lane: to be really sent, or rendered and logged.
-    pub fn jobs(self) -> Vec<Job> {
-        self.0.into_iter().map(|(job, _)| job).collect()
+    /// Hands them to their lane: to be really sent, or rendered and logged.
+    pub async fn offer(self, lanes: &Lanes) {
+        let Self { made, mut turn } = self;
+        turn.comes().await;
+        lanes.offer(made.into_iter().map(|(job, _)| job).collect());
     }
 
     /// Logs them without a lane, for a connector whose lane stands still.
@@ -57,7 +63,7 @@ impl OnDemandJobs {
     /// # Errors
     /// The store can't take it.
     pub async fn log(self, store: &Store, now: Time) -> Result<(), StoreError> {
-        for (job, made) in self.0 {
+        for (job, made) in self.made {
             let entry = match made {
                 Ok(request) => Entry::Rendered(Box::new(request)),
                 Err(Refusal { reason, detail }) => {
@@ -72,13 +78,14 @@ impl OnDemandJobs {
     }
 }
 
-/// Admits `event` for `connector` alone. The jobs are for a lane, which sends them with `send` and else logs them.
+/// Admits `event` for `connector` alone. The jobs are for its lane, which sends them with `send` and else logs them.
 ///
 /// # Errors
 /// The event triggers nothing, or the store can't take it.
 pub async fn admit(
     store: &Store,
     rules: &Arc<Rules>,
+    turns: &Turns,
     connector: &Arc<Connector>,
     mut event: Event,
     send: bool,
@@ -94,7 +101,8 @@ pub async fn admit(
     let mut candidate = rules.candidate(event);
     candidate.identifiers.clear();
     let keep_for = rules.config.deduplicate_events_for;
-    let admission = store.admit(vec![candidate], planner, now, keep_for).await.map_err(|(error, _)| error)?;
+    let (turn, admission) = turns.take(|| store.admit(vec![candidate], planner, now, keep_for));
+    let admission = admission.await.map_err(|(error, _)| error)?;
     let jobs = admission.admitted.into_iter().flat_map(|admitted| admitted.jobs).map(|job| {
         let context = RenderContext {
             connector,
@@ -108,5 +116,5 @@ pub async fn admit(
         let made = render::render(&connector.postback, &context).map(|postback| ShownRequest::from(&postback));
         (job, made)
     });
-    Ok(OnDemandJobs(jobs.collect()))
+    Ok(OnDemandJobs { made: jobs.collect(), turn })
 }

@@ -10,6 +10,8 @@ pub mod sqlite;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use crate::model::click::Click;
 use crate::model::delivery::{Attribution, Delivery, Reason, Sending, State};
 use crate::model::event::Event;
@@ -185,12 +187,17 @@ pub struct Woken {
     pub disabled: Vec<ConnectorName>,
 }
 
+/// A batch on its way into the store: what became of it, or why nothing did, with the batch.
+pub type Admitting = BoxFuture<'static, Result<Admission, (StoreError, Vec<Candidate>)>>;
+
 /// What a batch amounts to.
 #[derive(Debug, Default)]
 pub struct Admission {
     /// In the order of the candidates.
     pub admitted: Vec<Admitted>,
     pub woken: Woken,
+    /// What it took of the writer's time, the commit apart.
+    pub took: Duration,
 }
 
 /// Which deliveries to list.

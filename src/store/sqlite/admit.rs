@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -36,11 +37,13 @@ pub(super) struct Admit {
 
 impl Task for Admit {
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let started = Instant::now();
         let mut answer = Admission::default();
         for candidate in &self.batch {
             let admitted = self.one(tx, candidate, &mut answer.woken)?;
             answer.admitted.push(admitted);
         }
+        answer.took = started.elapsed();
         self.answer = answer;
         Ok(())
     }

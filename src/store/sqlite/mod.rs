@@ -33,8 +33,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use self::writer::{Ask, Book, Counters, Pulse, Tasks, Tx};
 use super::{
-    Admission, Backlog, Candidate, ContainerSeen, DeliveryDetail, DeliveryFilter, DeliveryPage, EventDetail, Planner,
-    ReplaySelection, StoreError, Woken,
+    Admission, Admitting, Backlog, Candidate, ContainerSeen, DeliveryDetail, DeliveryFilter, DeliveryPage, EventDetail,
+    Planner, ReplaySelection, StoreError, Woken,
 };
 use crate::model::delivery::State;
 use crate::model::ids::{ConnectorName, DeliveryId, Seq, StoreTag};
@@ -130,25 +130,26 @@ impl Store {
         self.inner.pulse.last_ms.load(Ordering::Relaxed)
     }
 
-    /// Admits a batch in one commit, `now` being the time of admission. On failure nothing was written and the batch
+    /// Asks for a batch to be admitted in one commit, `now` being the time of admission, and answers when that is on the
+    /// disk. Batches are admitted in the order in which they were asked for. On failure nothing was written and the batch
     /// comes back.
     ///
     /// # Errors
     /// As [`StoreError`] says; [`StoreError::Panicked`] where the rules could not decide one of the events.
-    pub async fn admit(
+    pub fn admit(
         &self,
         batch: Vec<Candidate>,
         planner: Arc<dyn Planner>,
         now: Time,
         keep_keys_for: Duration,
-    ) -> Result<Admission, (StoreError, Vec<Candidate>)> {
+    ) -> Admitting {
         let (reply, answer) = oneshot::channel();
         let keys_until = now.plus(keep_keys_for);
         let task = admit::Admit { batch, planner, now, keys_until, answer: Admission::default(), reply };
         if let Err(unsent) = self.inner.tasks.send(Box::new(task)) {
             unsent.0.finish(Err(writer_gone()));
         }
-        answer.await.unwrap_or_else(|_| Err((writer_gone(), Vec::new())))
+        Box::pin(async { answer.await.unwrap_or_else(|_| Err((writer_gone(), Vec::new()))) })
     }
 
     /// Answers when the record is durable. It shares the fate of those that are committed with it: one that was refused is

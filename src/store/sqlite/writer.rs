@@ -35,7 +35,7 @@ const IDLE_AFTER: Duration = Duration::from_millis(100);
 
 /// How long outcomes alone, and starts of attempts, wait for company: a commit costs about as much as ten events, however few
 /// are in it, and nobody but a slot waits for them. Where there is an event, it is committed at once and they with it.
-const COMPANY_WITHIN: Duration = Duration::from_millis(1);
+const COMPANY_WITHIN: Duration = Duration::from_micros(300);
 
 /// What the writer keeps between transactions. Restored when one is rolled back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
