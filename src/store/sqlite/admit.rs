@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::recent::KeyRow;
+use super::recent::{KeyRow, Presence};
 use super::writer::{Task, Tx};
 use super::{partial, visitors, wake};
 use crate::model::delivery::{Delivery, Reason, Sending, State};
@@ -92,7 +92,8 @@ impl Admit {
         if !admitted.duplicate && event.name.is_some() && self.planner.wants(event) {
             self.decide(tx, event, &owner, event.is_partial && happened, &mut admitted)?;
         }
-        if owner.gained {
+        // Nothing waits for who was not known.
+        if owner.gained && !owner.is_new {
             wake::visitor(tx, &*self.planner, &owner.visitor, self.now, woken)?;
         }
         Ok(admitted)
@@ -122,7 +123,8 @@ impl Admit {
             visitors::attach(tx, *hash, owner.visitor.id);
         }
         if owner.is_new || owner.changed {
-            visitors::save(tx, owner.visitor.clone(), self.now.ms(), !owner.is_new);
+            let presence = if owner.is_new { Presence::New } else { Presence::Here };
+            visitors::save(tx, owner.visitor.clone(), self.now.ms(), presence);
         }
     }
 

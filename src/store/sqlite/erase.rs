@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use self::blank::blank_all;
 use self::traces::{Begun, Traces};
 pub(super) use self::withdrawn::Withdrawn;
-use super::recent::{FOR_VISITOR, Person};
+use super::recent::{FOR_VISITOR, Person, Presence};
 use super::writer::Tx;
 use super::{Store, visitors};
 use crate::model::identifier::Identifier;
@@ -257,7 +257,7 @@ fn forget(tx: &mut Tx<'_>, traces: &Traces, id: VisitorId, seen: i64) -> Result<
     }
     let mut visitor = visitors::load(tx, id)?;
     if traces.take_from(Arc::make_mut(&mut visitor)) {
-        visitors::save(tx, visitor, seen, false);
+        visitors::save(tx, visitor, seen, Presence::Away);
     }
     Ok(())
 }

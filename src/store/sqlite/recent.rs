@@ -3,18 +3,21 @@
 //! A key is a hash, so keys that come together lie apart in their table: written at once, each costs a page of the log. So
 //! a commit appends what it changed to `change`, in one row, and the changes are moved to their tables later, in order
 //! and a bounded number with each commit, when one page takes many of them and a visitor's views have become one row. Whoever
-//! asks is answered from memory first. After a crash, `change` is read back.
+//! asks is answered from memory first. After a crash, `change` is read back. Visitors are numbered as they come, so those who
+//! come for the first time lie together, and are written at once.
 //!
 //! Refuses: meaning. It knows no event and no rule; what a key leads to is its callers' business. And nobody else writes
 //! the tables `key` and `visitor`, or a change read back could undo what they did.
 
 mod change;
+mod stored;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use self::stored::Stored;
 use crate::model::ids::VisitorId;
 use crate::model::visitor::Visitor;
 use crate::store::{StoreError, rows};
@@ -48,14 +51,14 @@ pub(super) const FOR_VISITOR: i64 = 0;
 /// A visitor, or what has become of one. `seen` is when the last event came, in milliseconds since the epoch.
 #[derive(Debug)]
 pub(super) enum Person {
-    /// Changed by the transaction under way. Who has been `here_before` may come again soon.
+    /// Changed by the transaction under way.
     Changed {
         visitor: Arc<Visitor>,
         seen: i64,
-        here_before: bool,
+        presence: Presence,
     },
-    /// As it was committed: its row, and itself where it may be asked for soon. Of who came once the row is enough: what a
-    /// visitor is made of takes three times the room, and is freed while it is warm.
+    /// As it was committed: its row, and itself where it may be asked for soon. Else the row is enough: what a visitor is
+    /// made of takes three times the room.
     Kept {
         row: VisitorRow,
         visitor: Option<Arc<Visitor>>,
@@ -66,6 +69,17 @@ pub(super) enum Person {
         seen: i64,
     },
     Gone,
+}
+
+/// Why a visitor changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It has come for the first time: no table has it.
+    New,
+    /// It has come again, and may do so soon.
+    Here,
+    /// Something of it was taken away, by whoever looks after the store.
+    Away,
 }
 
 /// What the table holds of a visitor.
@@ -92,12 +106,24 @@ struct Layer {
 }
 
 impl Layer {
+    /// Takes out the visitors that no table has yet, in the order of their numbers.
+    fn newcomers(&mut self) -> Vec<(i64, VisitorRow)> {
+        let is_new = |_: &i64, person: &mut Person| matches!(person, Person::Changed { presence: Presence::New, .. });
+        let rows = self.persons.extract_if(is_new).filter_map(|(id, person)| match person {
+            Person::Changed { visitor, seen, .. } => Some((id, VisitorRow::of(&visitor, seen))),
+            Person::Kept { .. } | Person::Merged { .. } | Person::Gone => None,
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_unstable_by_key(|(id, _)| *id);
+        rows
+    }
+
     /// Makes rows of the visitors that changed.
     fn keep(&mut self) {
         for person in self.persons.values_mut() {
-            if let Person::Changed { visitor, seen, here_before } = person {
+            if let Person::Changed { visitor, seen, presence } = person {
                 let row = VisitorRow::of(visitor, *seen);
-                *person = Person::Kept { row, visitor: here_before.then(|| visitor.clone()) };
+                *person = Person::Kept { row, visitor: (*presence == Presence::Here).then(|| visitor.clone()) };
             }
         }
     }
@@ -151,6 +177,7 @@ pub(super) struct Recent {
     moved: i64,
     /// Somebody waits for changes to be moved.
     is_hastened: bool,
+    stored: Stored,
 }
 
 impl Recent {
@@ -168,6 +195,7 @@ impl Recent {
             recent.bytes += body.len();
             change::read(body, &mut recent.young)?;
         }
+        recent.stored.read_on(sql, true)?;
         Ok(recent)
     }
 
@@ -179,7 +207,7 @@ impl Recent {
     /// Whether the changes up to `upto` are in their tables; if not, they are moved with the coming commits, more at a time
     /// than otherwise.
     pub(super) fn hasten(&mut self, upto: i64) -> bool {
-        let is_done = upto <= self.moved || !self.is_behind();
+        let is_done = upto <= self.moved || !self.is_unmoved();
         self.is_hastened = !is_done;
         is_done
     }
@@ -189,6 +217,9 @@ impl Recent {
         let known = self.fresh.keys.get(&hash).or_else(|| self.young.keys.get(&hash));
         if let Some(row) = known.or_else(|| self.moving.as_ref()?.key(hash)) {
             return Ok(*row);
+        }
+        if self.stored.lacks(hash) {
+            return Ok(None);
         }
         let mut select = sql.prepare_cached("SELECT value, until FROM key WHERE hash = ?1")?;
         Ok(select.query_row([hash], |row| Ok(KeyRow { value: row.get(0)?, until: row.get(1)? })).optional()?)
@@ -213,7 +244,11 @@ impl Recent {
     }
 
     /// The part that changes have in a transaction about to be committed.
-    pub(super) fn write(&mut self, sql: &Connection, is_idle: bool) -> rusqlite::Result<()> {
+    pub(super) fn write(&mut self, sql: &Connection, is_idle: bool) -> Result<(), StoreError> {
+        let mut insert = sql.prepare_cached("INSERT INTO visitor (id, seen, oldest, data) VALUES (?1, ?2, ?3, ?4)")?;
+        for (id, VisitorRow { seen, oldest, data }) in self.fresh.newcomers() {
+            insert.execute((id, seen, oldest, data))?;
+        }
         let added = self.fresh.len();
         if added != 0 {
             self.fresh.keep();
@@ -222,13 +257,17 @@ impl Recent {
             sql.prepare_cached("INSERT INTO change (id, body) VALUES (?1, ?2)")?
                 .execute((self.last_change + 1, body))?;
         }
-        match &mut self.moving {
-            Some(moving) => {
-                let many = is_idle || self.is_hastened;
-                move_some(sql, moving, if many { MOVED_WHEN_IDLE } else { added * 2 + MOVED_PER_COMMIT })
-            }
-            None => Ok(()),
+        if let Some(moving) = &mut self.moving {
+            let many = is_idle || self.is_hastened;
+            let count = if many { MOVED_WHEN_IDLE } else { added * 2 + MOVED_PER_COMMIT };
+            move_some(sql, moving, &mut self.stored, count)?;
         }
+        self.read_on(sql, is_idle)
+    }
+
+    /// Goes on learning which keys their table holds.
+    pub(super) fn read_on(&mut self, sql: &Connection, is_idle: bool) -> Result<(), StoreError> {
+        self.stored.read_on(sql, is_idle)
     }
 
     /// The transaction is on the disk.
@@ -262,9 +301,14 @@ impl Recent {
         }
     }
 
-    /// Whether there is anything that an idle moment could move.
-    pub(super) fn is_behind(&self) -> bool {
+    /// Whether there are changes that an idle moment could move.
+    pub(super) fn is_unmoved(&self) -> bool {
         self.moving.is_some() || self.young.len() != 0
+    }
+
+    /// Whether there is anything to do in an idle moment.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_unmoved() || !self.stored.is_whole()
     }
 
     fn set_moving(&mut self) {
@@ -279,28 +323,34 @@ impl Recent {
 }
 
 /// Moves up to `count`; with the last of them goes their record.
-fn move_some(sql: &Connection, moving: &mut Moving, count: usize) -> rusqlite::Result<()> {
+fn move_some(sql: &Connection, moving: &mut Moving, stored: &mut Stored, count: usize) -> rusqlite::Result<()> {
     let end = moving.len().min(moving.done + count);
     let border = moving.keys.len();
+    let mut set = sql.prepare_cached("INSERT OR REPLACE INTO key (hash, value, until) VALUES (?1, ?2, ?3)")?;
+    let mut remove = sql.prepare_cached("DELETE FROM key WHERE hash = ?1")?;
     for (hash, row) in &moving.keys[moving.done.min(border)..end.min(border)] {
         match row {
-            Some(KeyRow { value, until }) => sql
-                .prepare_cached("INSERT OR REPLACE INTO key (hash, value, until) VALUES (?1, ?2, ?3)")?
-                .execute((hash, value, until))?,
-            None => sql.prepare_cached("DELETE FROM key WHERE hash = ?1")?.execute([hash])?,
-        };
+            Some(KeyRow { value, until }) => {
+                set.execute((hash, value, until))?;
+                stored.add(*hash);
+            }
+            None => {
+                remove.execute([hash])?;
+            }
+        }
     }
+    let mut keep = sql.prepare_cached(
+        "INSERT OR REPLACE INTO visitor (id, merged_into, seen, oldest, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let mut forget = sql.prepare_cached("DELETE FROM visitor WHERE id = ?1")?;
     for (id, person) in &moving.persons[moving.done.max(border) - border..end.max(border) - border] {
-        let insert = "INSERT OR REPLACE INTO visitor (id, merged_into, seen, oldest, data) VALUES (?1, ?2, ?3, ?4, ?5)";
         match person {
             Person::Kept { row: VisitorRow { seen, oldest, data }, .. } => {
-                sql.prepare_cached(insert)?.execute((id, None::<i64>, seen, oldest, data))?
+                keep.execute((id, None::<i64>, seen, oldest, data))?
             }
             Person::Changed { .. } => unreachable!("only what is committed is moved"),
-            Person::Merged { into, seen } => {
-                sql.prepare_cached(insert)?.execute((id, into, seen, None::<i64>, None::<&str>))?
-            }
-            Person::Gone => sql.prepare_cached("DELETE FROM visitor WHERE id = ?1")?.execute([id])?,
+            Person::Merged { into, seen } => keep.execute((id, into, seen, None::<i64>, None::<&str>))?,
+            Person::Gone => forget.execute([id])?,
         };
     }
     if end == moving.len() {

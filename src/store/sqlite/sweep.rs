@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::recent::{FOR_VISITOR, Person};
+use super::recent::{FOR_VISITOR, Person, Presence};
 use super::visitors;
 use super::writer::{EVENTS_PER_BLOCK, Tx};
 use crate::model::delivery::State;
@@ -159,7 +159,7 @@ fn forget_clicks(tx: &mut Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Resu
         } else if merged_into.is_none() && oldest.is_some_and(|oldest| oldest < before.ms()) {
             let mut visitor = visitors::load(tx, *id)?;
             Arc::make_mut(&mut visitor).clicks.retain(|click| before <= click.time.unwrap_or(click.seen));
-            visitors::save(tx, visitor, *seen, false);
+            visitors::save(tx, visitor, *seen, Presence::Away);
         }
     }
     let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
 
-use super::recent::{FOR_VISITOR, KeyRow, Person};
+use super::recent::{FOR_VISITOR, KeyRow, Person, Presence};
 use super::writer::Tx;
 use crate::model::identifier::Identifier;
 use crate::model::ids::VisitorId;
@@ -74,9 +74,9 @@ pub(super) fn load(tx: &Tx<'_>, id: VisitorId) -> Result<Arc<Visitor>, StoreErro
     Ok(Arc::new(visitor?))
 }
 
-/// Keeps `visitor`, who may have been here before.
-pub(super) fn save(tx: &mut Tx<'_>, visitor: Arc<Visitor>, seen: i64, here_before: bool) {
-    tx.recent.set_person(visitor.id, Person::Changed { visitor, seen, here_before });
+/// Keeps `visitor` as it is now.
+pub(super) fn save(tx: &mut Tx<'_>, visitor: Arc<Visitor>, seen: i64, presence: Presence) {
+    tx.recent.set_person(visitor.id, Person::Changed { visitor, seen, presence });
 }
 
 /// Points `hash` at `visitor`.

@@ -239,7 +239,7 @@ impl Writer {
             let first = match tasks.recv_timeout(idle_after) {
                 Ok(task) => task,
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
-                    self.move_recent();
+                    self.use_moment();
                     self.beat();
                     continue;
                 }
@@ -315,9 +315,14 @@ impl Writer {
     }
 
     /// Uses an idle moment, a bounded one. What fails here fails again where somebody waits for the answer.
-    fn move_recent(&mut self) {
-        if self.broken.get().is_none() && self.recent.is_behind() {
+    fn use_moment(&mut self) {
+        if self.broken.get().is_some() {
+            return;
+        }
+        if self.recent.is_unmoved() {
             drop(self.commit(&mut []));
+        } else {
+            drop(self.recent.read_on(&self.sql, true));
         }
     }
 
@@ -383,7 +388,7 @@ impl Writer {
             task.run(&mut tx)?;
         }
         tx.write_lines().map_err(|e| of_sqlite(&e))?;
-        self.recent.write(&self.sql, is_idle).map_err(|e| of_sqlite(&e))?;
+        self.recent.write(&self.sql, is_idle)?;
         self.write_seen().map_err(|e| of_sqlite(&e))?;
         if self.counters_written != Some(self.counters) {
             self.counters.write(&self.sql).map_err(|e| of_sqlite(&e))?;
