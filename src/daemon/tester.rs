@@ -41,10 +41,11 @@ pub(super) struct Attended {
 
 impl Tester for Attended {
     fn test<'a>(&'a self, connector: &'a ConnectorName, event: Event, send: bool) -> Testing<'a> {
-        Box::pin(async move {
-            let rules = self.rules.load_full();
-            test(&self.store, &rules, &self.lanes, connector, event, send).await
-        })
+        let (store, rules, lanes) = (self.store.clone(), self.rules.load_full(), self.lanes.clone());
+        let connector = connector.clone();
+        // A task that no caller can break off: what is committed is to be offered.
+        let task = tokio::spawn(async move { test(&store, &rules, &lanes, &connector, event, send).await });
+        Box::pin(async move { task.await.unwrap_or_else(|panic| Err(TestError::Failed(panic.to_string()))) })
     }
 }
 

@@ -31,8 +31,8 @@ use crate::model::time::Time;
 /// First attempts that a lane should have room for: what admission has under way.
 const ROOM: usize = 256;
 
-/// The room that it is waited for, where that was short: more than it needs, so that waiting is rare and worth it.
-const ROOM_MADE: usize = 288;
+/// The room that it is waited for, where that was short: a small batch more.
+const ROOM_MADE: usize = ROOM + 32;
 
 /// Whether a lane has [`ROOM`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,8 +178,11 @@ impl Lane {
     /// Whether it could take another batch.
     pub(crate) fn room(&self) -> Room {
         let mut state = self.lock();
-        if !state.feed.is_crowded(ROOM) {
+        if !state.feed.is_crowded(ROOM * 2) {
             state.pace.rest();
+        }
+        // In between, it goes on being measured: a lane that was just waited for has some room, and may be slow all the same.
+        if !state.feed.is_crowded(ROOM) {
             Room::Enough
         } else if state.pace.is_quick(clock::now()) {
             Room::Short

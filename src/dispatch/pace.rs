@@ -26,7 +26,7 @@ impl Pace {
         self.finished = self.finished.saturating_add(1);
     }
 
-    /// It has room: there is nothing to measure, and no grudge.
+    /// It has plenty of room: there is nothing to measure, and no grudge.
     pub(crate) fn rest(&mut self) {
         *self = Self::default();
     }

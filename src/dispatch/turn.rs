@@ -6,28 +6,38 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// A place in the order. Whoever comes after waits until it is dropped.
+/// How a turn ends: with the turn before it, if it ends without having come.
+#[derive(Debug)]
+struct Ended(oneshot::Receiver<Option<Ended>>);
+
+/// A place in the order. Whoever comes after waits until it is dropped, and all before it are.
 #[derive(Debug)]
 pub struct Turn {
-    before: Option<oneshot::Receiver<()>>,
-    /// Dropped with it, which is what the next one waits for.
-    _ends: oneshot::Sender<()>,
+    before: Option<Ended>,
+    ends: Option<oneshot::Sender<Option<Ended>>>,
 }
 
 impl Turn {
-    /// Answers when everybody before has had their turn.
+    /// Answers when everybody before has had their turn, or given it up.
     pub async fn comes(&mut self) {
-        if let Some(before) = &mut self.before {
-            // Nothing is ever sent: it ends.
-            drop(before.await);
-            self.before = None;
+        while let Some(Ended(before)) = &mut self.before {
+            self.before = before.await.ok().flatten();
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(ends) = self.ends.take() {
+            // Nobody may have come after.
+            drop(ends.send(self.before.take()));
         }
     }
 }
 
 /// Everybody's turns. It knows the last of those who have a place.
 #[derive(Debug, Default)]
-pub struct Turns(Mutex<Option<oneshot::Receiver<()>>>);
+pub struct Turns(Mutex<Option<Ended>>);
 
 impl Turns {
     /// Takes the next place and asks for the commit, so that no other can be asked for in between. `ask` has asked when it
@@ -35,7 +45,7 @@ impl Turns {
     pub fn take<T>(&self, ask: impl FnOnce() -> T) -> (Turn, T) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (ends, ended) = oneshot::channel();
-        (Turn { before: last.replace(ended), _ends: ends }, ask())
+        (Turn { before: last.replace(Ended(ended)), ends: Some(ends) }, ask())
     }
 }
 
@@ -48,8 +58,9 @@ mod tests {
     #[test]
     fn a_turn_comes_when_all_before_are_over() {
         let turns = Turns::default();
-        let ((mut first, ()), (second, ()), (mut third, three)) =
-            (turns.take(|| ()), turns.take(|| ()), turns.take(|| 3));
+        let (mut first, ()) = turns.take(|| ());
+        let (second, ()) = turns.take(|| ());
+        let (mut third, three) = turns.take(|| 3);
         assert_eq!(three, 3);
         assert!(first.comes().now_or_never().is_some());
         assert!(third.comes().now_or_never().is_none());
@@ -58,5 +69,19 @@ mod tests {
         drop(second);
         assert!(third.comes().now_or_never().is_some());
         assert!(third.comes().now_or_never().is_some(), "and stays");
+    }
+
+    #[test]
+    fn who_gives_a_turn_up_lets_nobody_past_those_before() {
+        let turns = Turns::default();
+        let (first, ()) = turns.take(|| ());
+        let (second, ()) = turns.take(|| ());
+        let (third, ()) = turns.take(|| ());
+        let (mut fourth, ()) = turns.take(|| ());
+        drop(third);
+        drop(second);
+        assert!(fourth.comes().now_or_never().is_none(), "the first is not over");
+        drop(first);
+        assert!(fourth.comes().now_or_never().is_some());
     }
 }

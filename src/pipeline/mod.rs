@@ -93,10 +93,10 @@ impl House {
                     }
                     self.conclude(batch, result, &mut under_way).await;
                 }
-                is_more = self.next(&mut arrivals, &mut taken, enough), if is_worth_it && under_way.len() < UNDER_WAY_MAX => {
-                    if is_more {
+                next = self.next(&mut arrivals, &mut taken, enough), if is_worth_it && under_way.len() < UNDER_WAY_MAX => {
+                    if let Some(size) = next {
                         let rules = self.rules.load_full();
-                        let (waiting, batch) = gather(&rules, &mut taken, enough);
+                        let (waiting, batch) = gather(&rules, &mut taken, size);
                         under_way.push_back(self.ask(rules, waiting, batch));
                     } else if under_way.is_empty() {
                         return;
@@ -106,13 +106,28 @@ impl House {
         }
     }
 
-    /// Waits for arrivals, and for lanes that need a moment to make room for what will come of them. False at the end.
-    async fn next(&self, arrivals: &mut mpsc::Receiver<Arrival>, taken: &mut Vec<Arrival>, enough: usize) -> bool {
+    /// Waits for arrivals, and for lanes that need a moment to make room for what will come of them. The size of the batch to make
+    /// of what was taken; `None` at the end.
+    async fn next(
+        &self,
+        arrivals: &mut mpsc::Receiver<Arrival>,
+        taken: &mut Vec<Arrival>,
+        enough: usize,
+    ) -> Option<usize> {
         if taken.is_empty() && arrivals.recv_many(taken, enough).await == 0 {
-            return false;
+            return None;
         }
-        self.lanes.ease().await;
-        true
+        if !self.lanes.ease().await {
+            return Some(enough);
+        }
+        // What came meanwhile goes along, so that waiting costs no more than it must.
+        let most = *EVENTS_PER_BATCH.end();
+        while taken.len() < most
+            && let Ok(arrival) = arrivals.try_recv()
+        {
+            taken.push(arrival);
+        }
+        Some(most)
     }
 
     fn ask(&self, rules: Arc<Rules>, waiting: Vec<Waiting>, batch: Vec<Candidate>) -> UnderWay {

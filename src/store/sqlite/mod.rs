@@ -31,6 +31,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{Semaphore, oneshot};
 
+use self::record::Lined;
 use self::writer::{Ask, Book, Counters, Pulse, Tasks, Tx};
 use super::{
     Admission, Admitting, Backlog, Candidate, ContainerSeen, DeliveryDetail, DeliveryFilter, DeliveryPage, EventDetail,
@@ -159,7 +160,7 @@ impl Store {
     /// As [`StoreError`] says.
     pub async fn record(&self, record: impl Into<Arc<Record>>) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        if self.inner.outbox.add(record.into(), reply) {
+        if self.inner.outbox.add(Lined::new(record.into()), reply) {
             let task = record::RecordAll::of(self.inner.outbox.clone());
             if let Err(unsent) = self.inner.tasks.send(Box::new(task)) {
                 unsent.0.finish(Err(writer_gone()));
@@ -173,6 +174,7 @@ impl Store {
     /// # Errors
     /// As [`StoreError`] says.
     pub async fn record_alone(&self, record: Arc<Record>) -> Result<(), StoreError> {
+        let record = Lined::new(record);
         self.write(move |tx| record::record(tx, &record)).await
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use self::stored::Stored;
+use self::stored::{READ_AT_ONCE, Stored};
 use crate::model::ids::VisitorId;
 use crate::model::visitor::Visitor;
 use crate::store::{StoreError, rows};
@@ -195,7 +195,7 @@ impl Recent {
             recent.bytes += body.len();
             change::read(body, &mut recent.young)?;
         }
-        recent.stored.read_on(sql, true)?;
+        recent.stored.read_on(sql, READ_AT_ONCE)?;
         Ok(recent)
     }
 
@@ -257,17 +257,18 @@ impl Recent {
             sql.prepare_cached("INSERT INTO change (id, body) VALUES (?1, ?2)")?
                 .execute((self.last_change + 1, body))?;
         }
+        let mut moved = 0;
         if let Some(moving) = &mut self.moving {
             let many = is_idle || self.is_hastened;
-            let count = if many { MOVED_WHEN_IDLE } else { added * 2 + MOVED_PER_COMMIT };
-            move_some(sql, moving, &mut self.stored, count)?;
+            moved = if many { MOVED_WHEN_IDLE } else { added * 2 + MOVED_PER_COMMIT };
+            move_some(sql, moving, &mut self.stored, moved)?;
         }
-        self.read_on(sql, is_idle)
+        self.stored.read_beside(sql, moved)
     }
 
-    /// Goes on learning which keys their table holds.
-    pub(super) fn read_on(&mut self, sql: &Connection, is_idle: bool) -> Result<(), StoreError> {
-        self.stored.read_on(sql, is_idle)
+    /// Uses an idle moment to learn which keys their table holds.
+    pub(super) fn read_on(&mut self, sql: &Connection) -> Result<(), StoreError> {
+        self.stored.read_on(sql, READ_AT_ONCE)
     }
 
     /// The transaction is on the disk.

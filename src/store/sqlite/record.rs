@@ -18,14 +18,32 @@ use super::{Replayed, ReplayedOne, read, wake};
 
 type Reply = oneshot::Sender<Result<(), StoreError>>;
 
+/// A record with its log line, which whoever brings it has written: the writer has enough to do.
+pub(super) struct Lined {
+    record: Arc<Record>,
+    line: String,
+}
+
+impl Lined {
+    pub(super) fn new(record: Arc<Record>) -> Self {
+        let mut line = String::with_capacity(LINE_USUAL);
+        let (seq, place) = (record.delivery.seq(), record.delivery.place());
+        entries::write_entry(&mut line, seq, place, record.at, &record.entry);
+        Self { record, line }
+    }
+}
+
+/// Bytes of most log lines.
+const LINE_USUAL: usize = 512;
+
 /// Records that wait for the writer. It is told of the first, and takes with it those that came meanwhile: attempts end
 /// one by one and are committed together.
 #[derive(Default)]
-pub(super) struct Outbox(Mutex<Vec<(Arc<Record>, Reply)>>);
+pub(super) struct Outbox(Mutex<Vec<(Lined, Reply)>>);
 
 impl Outbox {
     /// True where this is the first, of which the writer must be told.
-    pub(super) fn add(&self, record: Arc<Record>, reply: Reply) -> bool {
+    pub(super) fn add(&self, record: Lined, reply: Reply) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push((record, reply));
         waiting.len() == 1
@@ -35,7 +53,7 @@ impl Outbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    fn take_into(&self, taken: &mut Vec<(Arc<Record>, Reply)>) {
+    fn take_into(&self, taken: &mut Vec<(Lined, Reply)>) {
         taken.append(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -44,7 +62,7 @@ impl Outbox {
 /// something.
 pub(super) struct RecordAll {
     outbox: Arc<Outbox>,
-    taken: Vec<(Arc<Record>, Reply)>,
+    taken: Vec<(Lined, Reply)>,
 }
 
 impl RecordAll {
@@ -76,13 +94,13 @@ impl Task for RecordAll {
 }
 
 /// Writes one entry and brings the delivery's row in line with it.
-pub(super) fn record(tx: &mut Tx<'_>, record: &Record) -> Result<(), StoreError> {
+pub(super) fn record(tx: &mut Tx<'_>, Lined { record, line }: &Lined) -> Result<(), StoreError> {
     let (seq, place) = (record.delivery.seq(), record.delivery.place());
     if tx.withdrawn_before.contains(record.delivery) || tx.withdrawn.contains(&record.delivery) {
         // It was cancelled while it was on its way, and nothing of it may stand here again.
         return Ok(());
     }
-    entries::write_entry(tx.lines_of(seq), seq, place, record.at, &record.entry);
+    tx.lines_of(seq).push_str(line);
     let (state, reason, next) = record.entry.leaves();
     if let Entry::Started { number } = &record.entry {
         return start(tx, record, *number);

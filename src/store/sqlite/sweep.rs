@@ -208,7 +208,7 @@ pub(super) fn cancel_removed(
             first_due: Time::from_ms(first_due),
             entry: Entry::Ended { state: State::Cancelled, reason: None, detail: None },
         };
-        super::record::record(tx, &record)?;
+        super::record::record(tx, &super::record::Lined::new(record.into()))?;
         cancelled.push(connector);
     }
     Ok(cancelled)

@@ -322,7 +322,7 @@ impl Writer {
         if self.recent.is_unmoved() {
             drop(self.commit(&mut []));
         } else {
-            drop(self.recent.read_on(&self.sql, true));
+            drop(self.recent.read_on(&self.sql));
         }
     }
 

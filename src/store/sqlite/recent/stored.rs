@@ -19,10 +19,11 @@ const BITS_PER_KEY: usize = 10;
 const BITS_MIN: usize = 8 << 20;
 const BITS_MAX: usize = 256 << 20;
 
-/// Keys read from the table at a time: some tenth of a millisecond beside a commit, some milliseconds when nothing else is
-/// asked for, and at the start.
+/// Keys read from the table beside a commit, besides two for each that the commit adds to it: some tenth of a millisecond.
 const READ_PER_COMMIT: usize = 500;
-const READ_WHEN_IDLE: usize = 20_000;
+
+/// Keys read at the start, and at once while nothing else is asked for: some milliseconds.
+pub(super) const READ_AT_ONCE: usize = 20_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -64,10 +65,14 @@ impl Stored {
         self.read_from.is_none()
     }
 
-    /// Goes on reading the table, a bounded number of keys.
-    pub(super) fn read_on(&mut self, sql: &Connection, is_idle: bool) -> Result<(), StoreError> {
+    /// Goes on reading the table beside a commit that adds so many keys.
+    pub(super) fn read_beside(&mut self, sql: &Connection, added: usize) -> Result<(), StoreError> {
+        self.read_on(sql, READ_PER_COMMIT + 2 * added)
+    }
+
+    /// Goes on reading the table, so many keys.
+    pub(super) fn read_on(&mut self, sql: &Connection, limit: usize) -> Result<(), StoreError> {
         let Some(from) = self.read_from else { return Ok(()) };
-        let limit = if is_idle { READ_WHEN_IDLE } else { READ_PER_COMMIT };
         let mut select = sql.prepare_cached("SELECT hash FROM key WHERE ?1 <= hash ORDER BY hash LIMIT ?2")?;
         let found = select.query_map((from, i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?;
         let found: Vec<i64> = found.collect::<Result<_, _>>()?;
@@ -107,7 +112,7 @@ mod tests {
         for _ in 0..3 {
             assert!(!stored.is_whole());
             assert!((0..3000).all(|n| !stored.lacks(hash(n))));
-            stored.read_on(&sql, false).expect("reads");
+            stored.read_beside(&sql, 0).expect("reads");
         }
         assert!(stored.is_whole());
         assert!((0..1200).all(|n| !stored.lacks(hash(n))), "what is there is never denied");
@@ -121,7 +126,7 @@ mod tests {
     fn a_filter_that_fills_is_made_anew_from_the_table() {
         let sql = table(100);
         let mut stored = Stored::default();
-        stored.read_on(&sql, true).expect("reads");
+        stored.read_on(&sql, READ_AT_ONCE).expect("reads");
         assert!(stored.is_whole());
         let full = i64::try_from(BITS_MIN / BITS_PER_KEY).expect("is small");
         (0..full * 2)
@@ -133,7 +138,7 @@ mod tests {
             .for_each(drop);
         assert_eq!(stored.filter.num_bits(), BITS_MIN * 2);
         assert!(!stored.lacks(hash(i64::MAX)), "nothing is denied meanwhile");
-        stored.read_on(&sql, true).expect("reads");
+        stored.read_on(&sql, READ_AT_ONCE).expect("reads");
         assert!(stored.is_whole());
         assert!((0..100).all(|n| !stored.lacks(hash(n))));
     }
