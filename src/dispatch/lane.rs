@@ -340,9 +340,7 @@ impl Lane {
             Answered::Untried(Ok(found)) => {
                 let mut state = self.lock();
                 state.feed.found_untried(found, now);
-                let is_eased = state.is_eased();
-                drop(state);
-                if is_eased {
+                if state.is_eased() {
                     self.eased.notify_waiters();
                 }
                 return;
