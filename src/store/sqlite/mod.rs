@@ -4,6 +4,7 @@
 //! methods answer when what they did is on the disk.
 
 mod admit;
+mod checkpoint;
 mod erase;
 mod keys;
 mod lately;

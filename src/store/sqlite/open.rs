@@ -19,7 +19,7 @@ use super::partial::Held;
 use super::recent::Recent;
 use super::record::Outbox;
 use super::writer::{Book, Counters, Pulse, Seen, Task, Writer};
-use super::{Found, Inner, Store, StoreError, read, resume, schema, standing, sweep, syncer};
+use super::{Found, Inner, Store, StoreError, checkpoint, read, resume, schema, standing, sweep, syncer};
 use crate::model::ids::{Seq, StoreTag};
 
 /// Questions answered at the same time; a further one waits for its turn.
@@ -66,6 +66,8 @@ impl Store {
         let log = path.join("postbackd.db-wal");
         let syncer = syncer::start(log, writer.pulse.clone(), writer.broken.clone());
         writer.syncer = Some(syncer.map_err(|e| failed("can't start the syncer of", &e))?);
+        let beside = Connection::open(&file).map_err(|e| failed("can't open the store in", &e))?;
+        checkpoint::start(&mut writer.sql, beside, writer.broken.clone())?;
         Self::start(Inner { readers: Mutex::new(readers), _lock: Some(lock), ..inner }, (writer, tasks))
     }
 

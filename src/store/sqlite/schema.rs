@@ -95,15 +95,13 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX part_seq ON part (seq);
 "];
 
-/// Settings of a connection that writes. `NORMAL`: who makes commits durable is the syncer, before anyone is told. The log is copied into
-/// the database every 8,000 pages (32 MB), which keeps that work rare and the log small enough to reopen at once; what
-/// it grew beyond 64 MB under a long read is given back afterwards.
+/// Settings of a connection that writes. `NORMAL`: who makes commits durable is the syncer, before anyone is told. What the log
+/// grew beyond 64 MB under a long read is given back afterwards.
 pub(super) const WRITER: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
-    PRAGMA wal_autocheckpoint = 8000;
     PRAGMA journal_size_limit = 67108864;
-    PRAGMA cache_size = -32768;
+    PRAGMA cache_size = -8192;
     PRAGMA temp_store = MEMORY;
 ";
 

@@ -18,10 +18,10 @@ use crate::model::visitor::{Fact, Visitor};
 use crate::store::{Case, Change, Planned, PlannedVerdict, Whose};
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("postbackd-store-{}", uuid::Uuid::new_v4()));
         Self(path)
     }
