@@ -191,8 +191,9 @@ impl Lane {
         }
     }
 
-    /// Answers when it has caught up and made room for first attempts, or has had [the time](ROOM_WITHIN) for it.
-    pub(crate) async fn eased(&self) {
+    /// Answers when it has caught up and made room for first attempts; false where it has not within [the time](ROOM_WITHIN)
+    /// for it.
+    pub(crate) async fn eased(&self) -> bool {
         let room = async {
             loop {
                 let eased = self.eased.notified();
@@ -209,7 +210,7 @@ impl Lane {
             }
         };
         // It may be judged slow by then.
-        drop(tokio::time::timeout(ROOM_WITHIN, room).await);
+        tokio::time::timeout(ROOM_WITHIN, room).await.is_ok()
     }
 
     pub(crate) fn resume(&self, from: Seq) {

@@ -109,14 +109,14 @@ impl Lanes {
     }
 
     /// Gives lanes that the last offer found short of room a moment to make some. What finds none is read back from the store,
-    /// which costs more than waiting does. Nobody waits where another lane could go on, nor for a lane that is slow. True where
-    /// there was one to wait for.
+    /// which costs more than waiting does. Nobody waits where another lane could go on, nor for a lane that is slow. False where
+    /// one made none in its time.
     pub async fn ease(&self) -> bool {
         let short = self.short.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        futures_util::future::join_all(short.iter().map(|lane| lane.eased())).await;
+        let eased = futures_util::future::join_all(short.iter().map(|lane| lane.eased())).await;
         // Until the next offer there is nothing more to wait for.
         self.short.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        !short.is_empty()
+        eased.into_iter().all(|in_time| in_time)
     }
 
     /// Deliveries just committed, in order of admission, by whose [turn](Self::turns) it is. Never blocks.

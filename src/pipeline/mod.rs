@@ -117,10 +117,10 @@ impl House {
         if taken.is_empty() && arrivals.recv_many(taken, enough).await == 0 {
             return None;
         }
-        if !self.lanes.ease().await {
+        if self.lanes.ease().await {
             return Some(enough);
         }
-        // What came meanwhile goes along, so that waiting costs no more than it must.
+        // It was in vain. What came meanwhile goes along, so that it cost no more than it must.
         let most = *EVENTS_PER_BATCH.end();
         while taken.len() < most
             && let Ok(arrival) = arrivals.try_recv()

@@ -53,6 +53,10 @@ impl Outbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn take_into(&self, taken: &mut Vec<(Lined, Reply)>) {
         taken.append(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -37,6 +37,9 @@ const IDLE_AFTER: Duration = Duration::from_millis(100);
 /// are in it, and nobody but a slot waits for them. Where there is an event, it is committed at once and they with it.
 const COMPANY_WITHIN: Duration = Duration::from_micros(300);
 
+/// So many outcomes are worth a commit of their own: as many events cost as much, and to decide a batch of those takes longer.
+const OUTCOMES_ALONE_FROM: usize = 8;
+
 /// What the writer keeps between transactions. Restored when one is rolled back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counters {
@@ -248,15 +251,25 @@ impl Writer {
             let mut group = self.gather(first, tasks);
             // Outcomes first, as they came, and last, so that those which come while an event is decided are committed with it.
             group.retain(|task| !task.is_outcomes());
-            if !self.outbox.is_empty() {
-                group.insert(0, Box::new(RecordAll::of(self.outbox.clone())));
+            let waiting = self.outbox.len();
+            if waiting != 0 {
+                group.insert(0, self.outcomes());
+            }
+            if OUTCOMES_ALONE_FROM <= waiting {
+                let others = group.split_off(1);
+                self.commit_all(std::mem::replace(&mut group, others));
             }
             if !group.is_empty() {
-                group.push(Box::new(RecordAll::of(self.outbox.clone())));
+                group.push(self.outcomes());
             }
             self.commit_all(group);
             self.beat();
         }
+    }
+
+    /// The outcomes that will wait when it is their turn.
+    fn outcomes(&self) -> Box<dyn Task> {
+        Box::new(RecordAll::of(self.outbox.clone()))
     }
 
     /// What shares a commit with `first`.
