@@ -14,6 +14,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::Instant;
 
 use super::link::{AmqpError, name, name_of};
 use super::message::{self, Message};
@@ -25,6 +26,11 @@ use crate::ingest::{Arrival, Receipt, Settled};
 
 /// Messages taken in one go before looking at anything else.
 const TAKEN_AT_ONCE: usize = 64;
+
+/// What is settled is acknowledged together: an eighth of the prefetch at once, fewer when nothing else is open or after this
+/// time. The broker works for each acknowledgement, however many messages it is about.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(10);
+const PARTS_OF_PREFETCH: u64 = 8;
 
 /// The broker answers a cancellation at once or is gone.
 const CANCEL_WITHIN: Duration = Duration::from_secs(5);
@@ -64,6 +70,9 @@ pub(super) struct Session {
     tell: mpsc::UnboundedSender<Told>,
     told: mpsc::UnboundedReceiver<Told>,
     unsettled: Unsettled<Message>,
+    /// Acknowledged up to this tag.
+    acknowledged: u64,
+    owed: Option<Owed>,
     /// Read, and waiting for room in the channel; nothing more is read meanwhile.
     waiting: Option<Arrival>,
     /// Arrivals that are passed on and not settled.
@@ -75,12 +84,20 @@ pub(super) struct Session {
     is_stopping: bool,
 }
 
+/// Settled up to this tag, and when it is to be acknowledged.
+#[derive(Clone, Copy)]
+struct Owed {
+    up_to: u64,
+    by: Instant,
+}
+
 /// What happens next.
 #[expect(clippy::large_enum_variant, reason = "one at a time, taken apart at once; a box would cost every message")]
 enum Turn {
     Wished(Wish),
     Told(Told),
     Published(Vec<u64>),
+    Owed,
     Room(Option<mpsc::OwnedPermit<Arrival>>),
     Delivered(Option<lapin::Result<Delivery>>),
 }
@@ -104,6 +121,8 @@ impl Session {
             tell,
             told,
             unsettled: Unsettled::new(),
+            acknowledged: 0,
+            owed: None,
             waiting: None,
             in_flight: 0,
             rejecter,
@@ -124,10 +143,11 @@ impl Session {
             let turn = self.turn(wish).await;
             let done = match turn {
                 Turn::Wished(Wish::Run) => Ok(()),
-                Turn::Wished(Wish::Pause) => Err(End::Paused),
+                Turn::Wished(Wish::Pause) => Err(self.acknowledge().await.err().unwrap_or(End::Paused)),
                 Turn::Wished(Wish::Stop) => self.stop().await,
                 Turn::Told(told) => self.settled(told).await,
                 Turn::Published(tags) => self.published(&tags).await,
+                Turn::Owed => self.acknowledge().await,
                 Turn::Room(Some(permit)) => {
                     self.pass_on(permit);
                     Ok(())
@@ -150,11 +170,18 @@ impl Session {
                 None => std::future::pending().await,
             }
         };
+        let owed = async {
+            match self.owed {
+                Some(Owed { by, .. }) => tokio::time::sleep_until(by).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             changed = wish.changed() => Turn::Wished(changed.map_or(Wish::Stop, |()| *wish.borrow_and_update())),
             // This session holds a sender of its own, so there is always another one to come.
             Some(told) = self.told.recv() => Turn::Told(told),
             tags = published => Turn::Published(tags),
+            () = owed => Turn::Owed,
             room = async { arrivals.clone().reserve_owned().await }, if self.waiting.is_some() => Turn::Room(room.ok()),
             next = self.consumer.next(), if self.waiting.is_none() && !self.is_stopping => Turn::Delivered(next),
         }
@@ -234,16 +261,16 @@ impl Session {
         for tag in tags {
             self.unsettled.settle(*tag);
         }
-        self.acknowledge().await
+        self.owe().await
     }
 
-    /// Hears everything that was settled meanwhile, then acknowledges once.
+    /// Hears everything that was settled meanwhile.
     async fn settled(&mut self, first: Told) -> Result<(), End> {
         self.hear(first)?;
         while let Ok(told) = self.told.try_recv() {
             self.hear(told)?;
         }
-        self.acknowledge().await
+        self.owe().await
     }
 
     fn hear(&mut self, (generation, tag, outcome): Told) -> Result<(), End> {
@@ -259,12 +286,26 @@ impl Session {
         Ok(())
     }
 
+    /// Notes what is settled, and acknowledges it if it is worth it by now.
+    async fn owe(&mut self) -> Result<(), End> {
+        if let Some(up_to) = self.unsettled.ackable() {
+            let by = self.owed.map_or_else(|| Instant::now() + ACKNOWLEDGED_WITHIN, |owed| owed.by);
+            self.owed = Some(Owed { up_to, by });
+        }
+        let enough = u64::from(self.source.prefetch) / PARTS_OF_PREFETCH;
+        match self.owed {
+            Some(Owed { up_to, .. }) if self.in_flight == 0 || enough <= up_to - self.acknowledged => {
+                self.acknowledge().await
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn acknowledge(&mut self) -> Result<(), End> {
-        let Some(tag) = self.unsettled.ackable() else {
-            return Ok(());
-        };
+        let Some(Owed { up_to, .. }) = self.owed.take() else { return Ok(()) };
+        self.acknowledged = up_to;
         // A failure says that the channel is gone; the broker delivers again, and deduplication absorbs it.
-        let acknowledged = self.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await;
+        let acknowledged = self.channel.basic_ack(up_to, BasicAckOptions { multiple: true }).await;
         acknowledged.map_err(|error| End::Fault(format!("cannot acknowledge: {error}")))
     }
 
