@@ -117,11 +117,8 @@ impl House {
         if taken.is_empty() && arrivals.recv_many(taken, enough).await == 0 {
             return None;
         }
-        if self.lanes.ease().await {
-            return Some(enough);
-        }
-        // It was in vain. What came meanwhile goes along, so that it cost no more than it must.
-        let most = *EVENTS_PER_BATCH.end();
+        // Where it was in vain, all that came meanwhile goes along, so that it cost no more than it must.
+        let most = if self.lanes.ease().await { enough } else { *EVENTS_PER_BATCH.end() };
         while taken.len() < most
             && let Ok(arrival) = arrivals.try_recv()
         {

@@ -5,13 +5,16 @@
 //! last copy, and so on; each takes less time than the one before. If it never finds itself at the end, the writer, which commits
 //! nothing while it does so, copies the little that is left.
 //!
-//! Refuses: making commits durable, which is the syncer's. A copy syncs the log before and the database after; where the disk
-//! does not take that, nothing is written any more.
+//! Refuses: making commits durable, which is the syncer's. A copy syncs the log before, and the database where it reached the
+//! log's end, without which no page of the log is given up; where the disk does not take that, nothing is written any more.
 
-use std::ffi::c_int;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 
 use super::syncer::Broken;
@@ -20,10 +23,11 @@ use crate::store::StoreError;
 
 /// Pages of the log from which on it is copied: 24 MB. Rare enough that pages written again and again are copied once, and
 /// small enough to reopen at once.
-const COPIED_FROM: c_int = 6_000;
+const COPIED_FROM: i64 = 6_000;
 
-/// Pages at which the writer waits for the thread: a disk that can't keep up slows admission, not grows the log.
-const LOG_MAX: c_int = 16_000;
+/// Pages at which the writer waits for the thread: a disk that can't keep up slows admission, not grows the log. A reader of
+/// what was can keep it all the same.
+const LOG_MAX: i64 = 16_000;
 
 /// Copies in succession: the first few leave nothing but a commit or two, and the others are attempts to come between two.
 const COPIES_MAX: usize = 8;
@@ -32,20 +36,36 @@ const COPIES_MAX: usize = 8;
 const SETTINGS: &str = "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -64; PRAGMA busy_timeout = 0;";
 
 /// The writer's side: looks at the log's length after each commit.
-struct Helper {
-    copied_from: c_int,
-    log_max: c_int,
+pub(super) struct Checkpoints {
+    copied_from: i64,
+    log_max: i64,
+    /// Pages of the log after the last commit.
+    pages: Arc<AtomicI64>,
     ask: SyncSender<()>,
     done: Receiver<()>,
     is_asked: bool,
+    /// Held while the thread copies.
+    copying: Arc<Mutex<()>>,
     broken: Broken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Checkpoints {
+    /// Afterwards the writer's connection is the last that writes, and closing it empties the log.
+    fn drop(&mut self) {
+        (self.ask, _) = sync_channel(0);
+        if let Some(thread) = self.thread.take() {
+            // A panic in it has been told, and has harmed nothing here.
+            drop(thread.join());
+        }
+    }
 }
 
 /// Has `writer`'s log copied through `beside`, another connection to the same database.
 ///
 /// # Errors
 /// The thread could not be started, or SQLite's.
-pub(super) fn start(writer: &mut Connection, beside: Connection, broken: Broken) -> Result<(), StoreError> {
+pub(super) fn start(writer: &mut Connection, beside: Connection, broken: Broken) -> Result<Checkpoints, StoreError> {
     start_with(writer, beside, broken, (COPIED_FROM, LOG_MAX))
 }
 
@@ -53,39 +73,57 @@ fn start_with(
     writer: &mut Connection,
     beside: Connection,
     broken: Broken,
-    (copied_from, log_max): (c_int, c_int),
-) -> Result<(), StoreError> {
+    (copied_from, log_max): (i64, i64),
+) -> Result<Checkpoints, StoreError> {
     beside.execute_batch(SETTINGS)?;
+    // Whoever closes last would copy the log and delete it, which is not to be done after a sync that failed.
+    beside.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let (ask, asked) = sync_channel::<()>(1);
     let (tell, done) = sync_channel::<()>(1);
-    let mut helper = Helper { copied_from, log_max, ask, done, is_asked: false, broken: broken.clone() };
+    let (copying, pages) = (Arc::<Mutex<()>>::default(), Arc::<AtomicI64>::default());
+    let mut checkpoints = Checkpoints {
+        copied_from,
+        log_max,
+        pages: pages.clone(),
+        ask,
+        done,
+        is_asked: false,
+        copying: copying.clone(),
+        broken: broken.clone(),
+        thread: None,
+    };
     let work = move || {
         while let Ok(()) = asked.recv() {
-            note(copy(&beside), &broken);
+            {
+                let _one_at_a_time = copying.lock().unwrap_or_else(PoisonError::into_inner);
+                if broken.get().is_none() {
+                    note(copy(&beside), &broken);
+                }
+            }
             if tell.send(()).is_err() {
                 return;
             }
         }
     };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("store-checkpointer".to_owned())
         .spawn(work)
         .map_err(|e| StoreError::Failed(format!("can't start the checkpointer: {e}")))?;
+    checkpoints.thread = Some(thread);
     // In place of SQLite's own, which copies all of the log within the commit that made it long.
-    writer.wal_hook(Some(move |log: &mut Wal, pages| {
-        helper.committed(log, pages);
+    writer.wal_hook(Some(move |_: &mut Wal, count| {
+        pages.store(i64::from(count), Ordering::Relaxed);
         Ok(())
     }))?;
-    Ok(())
+    Ok(checkpoints)
 }
 
 /// Takes no lock that a commit or a reader would wait for.
 fn copy(connection: &Connection) -> rusqlite::Result<()> {
-    let mut copied: i64 = 0;
+    let mut copied = 0;
     for _ in 0..COPIES_MAX {
-        // The third number is how many pages of the log are in the database now.
         let before = copied;
-        copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2))?;
+        copied = copy_once(connection)?;
         if copied == before {
             break;
         }
@@ -93,31 +131,54 @@ fn copy(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-impl Helper {
-    fn committed(&mut self, log: &mut Wal, pages: c_int) {
-        let is_writers_turn = if self.is_asked {
+/// How many pages of the log are in the database now.
+fn copy_once(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2))
+}
+
+impl Checkpoints {
+    /// After a commit, once it is handed on, so that nobody waits for a copy who need not.
+    pub(super) fn committed(&mut self, writer: &Connection) {
+        if self.broken.get().is_some() {
+            return;
+        }
+        let pages = self.pages.load(Ordering::Relaxed);
+        let is_long = self.copied_from <= pages;
+        if self.is_asked {
             let done = if self.log_max <= pages {
                 self.done.recv().map_err(|_| TryRecvError::Disconnected)
             } else {
                 self.done.try_recv()
             };
             self.is_asked = done == Err(TryRecvError::Empty);
-            // One that is short has begun anew.
-            !self.is_asked && self.copied_from <= pages
-        } else {
-            self.is_asked = self.copied_from <= pages && self.ask.send(()).is_ok();
-            // Were the thread gone, nobody else would do it.
-            self.copied_from <= pages && !self.is_asked
-        };
-        if is_writers_turn {
-            note(log.checkpoint(), &self.broken);
+            if is_long && !self.is_asked {
+                note(copy_once(writer).map(drop), &self.broken);
+            }
+        } else if is_long {
+            self.is_asked = self.ask.send(()).is_ok();
+            if !self.is_asked {
+                // The thread is gone, and nobody else would do it.
+                note(copy_once(writer).map(drop), &self.broken);
+            }
         }
+    }
+
+    /// Copies all of the log and empties its file; false where a reader keeps it.
+    pub(super) fn empty(&self, writer: &Connection) -> bool {
+        let _one_at_a_time = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.broken.get().is_some() {
+            return false;
+        }
+        let is_busy = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let is_empty = is_busy.as_ref().is_ok_and(|busy| *busy == 0);
+        note(is_busy.map(drop), &self.broken);
+        is_empty
     }
 }
 
 /// A copy that could not be made is made next time: somebody reads what was, or the disk is full. One that the disk refused to
-/// make durable can't be trusted, nor anything after it.
-fn note(copied: rusqlite::Result<()>, broken: &Broken) {
+/// make durable can't be trusted, nor anything after it: asked again, the disk may say yes to pages that it has let go.
+pub(super) fn note(copied: rusqlite::Result<()>, broken: &Broken) {
     if let Err(error) = copied
         && let StoreError::Fatal(why) = of_sqlite(&error)
     {
@@ -132,10 +193,10 @@ mod tests {
     use super::*;
     use crate::store::sqlite::tests::Folder;
 
-    const FROM: c_int = 50;
-    const MAX: c_int = 400;
+    const FROM: i64 = 50;
+    const MAX: i64 = 400;
 
-    fn opened(folder: &Path, broken: &Broken) -> Connection {
+    fn opened(folder: &Path, broken: &Broken) -> (Connection, Checkpoints) {
         std::fs::create_dir_all(folder).unwrap();
         let file = folder.join("t.db");
         let mut writer = Connection::open(&file).unwrap();
@@ -143,47 +204,82 @@ mod tests {
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE t (a BLOB)")
             .unwrap();
         let beside = Connection::open(&file).unwrap();
-        start_with(&mut writer, beside, broken.clone(), (FROM, MAX)).unwrap();
-        writer
+        let checkpoints = start_with(&mut writer, beside, broken.clone(), (FROM, MAX)).unwrap();
+        (writer, checkpoints)
     }
 
-    /// A commit of three pages.
-    fn commit(writer: &Connection) {
-        writer.execute("INSERT INTO t VALUES (zeroblob(9000))", []).unwrap();
+    /// Commits of three or four pages.
+    fn commit(writer: &Connection, checkpoints: &mut Checkpoints, count: usize) {
+        for _ in 0..count {
+            writer.execute("INSERT INTO t VALUES (zeroblob(9000))", []).unwrap();
+            checkpoints.committed(writer);
+        }
     }
 
-    fn pages_of_log(folder: &Path) -> u64 {
-        std::fs::metadata(folder.join("t.db-wal")).unwrap().len() / 4096
+    fn pages_of_log(folder: &Folder) -> i64 {
+        i64::try_from(std::fs::metadata(folder.0.join("t.db-wal")).unwrap().len() / 4096).unwrap()
     }
 
     #[test]
-    fn the_log_begins_anew_although_commits_go_on() {
+    fn the_log_stays_bounded_under_commits_without_a_pause() {
         let (folder, broken) = (Folder::new(), Broken::default());
-        let writer = opened(&folder.0, &broken);
-        (0..2_000).for_each(|_| commit(&writer));
-        // As long as it may get, and what one commit adds.
-        assert!(pages_of_log(&folder.0) < u64::from(MAX.unsigned_abs()) + 10, "{}", pages_of_log(&folder.0));
+        let (writer, mut checkpoints) = opened(&folder.0, &broken);
+        commit(&writer, &mut checkpoints, 2_000);
+        assert!(pages_of_log(&folder) < MAX + 50, "{}", pages_of_log(&folder));
         let count: i64 = writer.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
         assert_eq!(count, 2_000);
         assert_eq!(broken.get(), None);
     }
 
     #[test]
+    fn without_the_thread_the_writer_copies() {
+        let (folder, broken) = (Folder::new(), Broken::default());
+        let (writer, mut checkpoints) = opened(&folder.0, &broken);
+        (checkpoints.ask, _) = sync_channel(0);
+        commit(&writer, &mut checkpoints, 500);
+        assert!(pages_of_log(&folder) < FROM + 50, "{}", pages_of_log(&folder));
+    }
+
+    #[test]
     fn a_reader_keeps_the_log_and_stops_nobody() {
         let (folder, broken) = (Folder::new(), Broken::default());
-        let writer = opened(&folder.0, &broken);
-        commit(&writer);
+        let (writer, mut checkpoints) = opened(&folder.0, &broken);
+        commit(&writer, &mut checkpoints, 1);
         let reader = Connection::open(folder.0.join("t.db")).unwrap();
-        let seen = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let seen = || reader.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
         reader.execute_batch("BEGIN").unwrap();
-        assert_eq!(seen("SELECT count(*) FROM t").unwrap(), 1);
-        (0..400).for_each(|_| commit(&writer));
-        let grown = pages_of_log(&folder.0);
+        assert_eq!(seen(), 1);
+        commit(&writer, &mut checkpoints, 400);
+        let grown = pages_of_log(&folder);
         assert!(1_000 < grown, "{grown}");
-        assert_eq!(seen("SELECT count(*) FROM t").unwrap(), 1);
+        assert!(!checkpoints.empty(&writer));
+        assert_eq!(seen(), 1);
         reader.execute_batch("COMMIT").unwrap();
-        (0..400).for_each(|_| commit(&writer));
-        assert!(pages_of_log(&folder.0) < grown + 500, "{grown} and now {}", pages_of_log(&folder.0));
+        commit(&writer, &mut checkpoints, 400);
+        assert!(pages_of_log(&folder) < grown + MAX, "{grown} and now {}", pages_of_log(&folder));
+        assert!(checkpoints.empty(&writer));
+        assert_eq!(pages_of_log(&folder), 0);
         assert_eq!(broken.get(), None);
+    }
+
+    #[test]
+    fn closing_copies_all_of_the_log_and_takes_it_away() {
+        let (folder, broken) = (Folder::new(), Broken::default());
+        let (writer, mut checkpoints) = opened(&folder.0, &broken);
+        commit(&writer, &mut checkpoints, 20);
+        drop(checkpoints);
+        drop(writer);
+        assert!(!folder.0.join("t.db-wal").exists());
+    }
+
+    #[test]
+    fn a_copy_that_was_not_made_durable_ends_the_store_and_a_busy_one_does_not() {
+        let failed = |code| Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
+        let broken = Broken::default();
+        note(failed(rusqlite::ffi::SQLITE_BUSY), &broken);
+        note(failed(rusqlite::ffi::SQLITE_FULL), &broken);
+        assert_eq!(broken.get(), None);
+        note(failed(rusqlite::ffi::SQLITE_IOERR_FSYNC), &broken);
+        assert!(broken.get().is_some());
     }
 }

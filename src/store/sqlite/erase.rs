@@ -18,9 +18,11 @@ use rusqlite::Connection;
 use self::blank::blank_all;
 use self::traces::{Begun, Traces};
 pub(super) use self::withdrawn::Withdrawn;
+use super::checkpoint::Checkpoints;
 use super::recent::{FOR_VISITOR, Person, Presence};
+use super::syncer::Broken;
 use super::writer::Tx;
-use super::{Store, visitors};
+use super::{Store, checkpoint, visitors};
 use crate::model::identifier::Identifier;
 use crate::model::ids::{ContainerKey, DeliveryId, VisitorId};
 use crate::model::time::Time;
@@ -48,14 +50,14 @@ pub(super) struct CleanUp {
 
 impl CleanUp {
     /// What fails here fails for want of room, or because a reader looks at what was; it is tried again by who waits for it.
-    pub(super) fn run(self, sql: &Connection) {
+    pub(super) fn run(self, sql: &Connection, checkpoints: Option<&Checkpoints>, broken: &Broken) {
         let number = |pragma: &str| sql.query_row(pragma, [], |row| row.get::<_, i64>(0));
         let size = number("PRAGMA page_count").and_then(|pages| Ok(pages * number("PRAGMA page_size")?));
         if self.rewrite && size.is_ok_and(|size| size <= REWRITTEN_MAX) {
-            drop(sql.execute_batch("VACUUM"));
+            checkpoint::note(sql.execute_batch("VACUUM"), broken);
         }
-        let is_busy = number("PRAGMA wal_checkpoint(TRUNCATE)");
-        self.is_empty.store(is_busy.is_ok_and(|busy| busy == 0), Ordering::Release);
+        let is_empty = checkpoints.is_none_or(|checkpoints| checkpoints.empty(sql));
+        self.is_empty.store(is_empty, Ordering::Release);
     }
 }
 

@@ -67,7 +67,7 @@ impl Store {
         let syncer = syncer::start(log, writer.pulse.clone(), writer.broken.clone());
         writer.syncer = Some(syncer.map_err(|e| failed("can't start the syncer of", &e))?);
         let beside = Connection::open(&file).map_err(|e| failed("can't open the store in", &e))?;
-        checkpoint::start(&mut writer.sql, beside, writer.broken.clone())?;
+        writer.checkpoints = Some(checkpoint::start(&mut writer.sql, beside, writer.broken.clone())?);
         Self::start(Inner { readers: Mutex::new(readers), _lock: Some(lock), ..inner }, (writer, tasks))
     }
 
@@ -132,6 +132,7 @@ impl Store {
             pulse,
             broken: Arc::default(),
             syncer: None,
+            checkpoints: None,
         };
         Ok((inner, (writer, waiting)))
     }

@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi};
 use tokio::sync::oneshot;
 
+use super::checkpoint::Checkpoints;
 use super::erase::{CleanUp, Withdrawn};
 use super::keys::Keys;
 use super::lately::Lately;
@@ -34,7 +36,7 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 
 /// How long outcomes alone, and starts of attempts, wait for company: a commit costs about as much as ten events, however few
-/// are in it, and nobody but a slot waits for them. Where there is an event, it is committed at once and they with it.
+/// are in it, and nobody but a slot waits for them. Where there is an event, nobody waits.
 const COMPANY_WITHIN: Duration = Duration::from_micros(300);
 
 /// So many outcomes are worth a commit of their own: as many events cost as much, and to decide a batch of those takes longer.
@@ -224,6 +226,8 @@ pub(super) struct Writer {
     pub broken: Broken,
     /// Who makes commits durable; a store in memory needs nobody.
     pub syncer: Option<SyncSender<Committed>>,
+    /// Who copies the log; a store in memory has none.
+    pub checkpoints: Option<Checkpoints>,
 }
 
 impl Drop for Writer {
@@ -231,6 +235,11 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let gone = StoreError::Fatal("the store's writer has ended".to_owned());
         Box::new(RecordAll::of(self.outbox.clone())).finish(Err(gone));
+        self.checkpoints = None;
+        if self.broken.get().is_some() {
+            // Closing would copy the log and delete it: the only thing that can still be trusted.
+            drop(self.sql.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true));
+        }
     }
 }
 
@@ -243,6 +252,7 @@ impl Writer {
                 Ok(task) => task,
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
                     self.use_moment();
+                    self.copy_log();
                     self.beat();
                     continue;
                 }
@@ -263,6 +273,7 @@ impl Writer {
                 group.push(self.outcomes());
             }
             self.commit_all(group);
+            self.copy_log();
             self.beat();
         }
     }
@@ -339,6 +350,12 @@ impl Writer {
         }
     }
 
+    fn copy_log(&mut self) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.committed(&self.sql);
+        }
+    }
+
     fn commit(&mut self, group: &mut [Box<dyn Task>]) -> Result<(), StoreError> {
         if let Some(why) = self.broken.get() {
             return Err(StoreError::Fatal(why.clone()));
@@ -358,7 +375,7 @@ impl Writer {
                 self.held.committed();
                 self.withdrawn.add(self.withdrawn_fresh.drain(..));
                 if let Some(clean_up) = self.clean_up.take() {
-                    clean_up.run(&self.sql);
+                    clean_up.run(&self.sql, self.checkpoints.as_ref(), &self.broken);
                 }
             }
             Err(error) => {
