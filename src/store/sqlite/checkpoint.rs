@@ -144,22 +144,19 @@ impl Checkpoints {
         }
         let pages = self.pages.load(Ordering::Relaxed);
         let is_long = self.copied_from <= pages;
-        if self.is_asked {
-            let done = if self.log_max <= pages {
-                self.done.recv().map_err(|_| TryRecvError::Disconnected)
-            } else {
-                self.done.try_recv()
-            };
-            self.is_asked = done == Err(TryRecvError::Empty);
-            if is_long && !self.is_asked {
-                note(copy_once(writer).map(drop), &self.broken);
+        self.is_asked = match self.is_asked {
+            true if self.log_max <= pages => {
+                // An error says that the thread is gone, as does one below: nobody else copies then.
+                let _ = self.done.recv();
+                false
             }
-        } else if is_long {
-            self.is_asked = self.ask.send(()).is_ok();
-            if !self.is_asked {
-                // The thread is gone, and nobody else would do it.
-                note(copy_once(writer).map(drop), &self.broken);
-            }
+            true => self.done.try_recv() == Err(TryRecvError::Empty),
+            false => is_long && self.ask.send(()).is_ok(),
+        };
+        if is_long && !self.is_asked {
+            note(copy_once(writer).map(drop), &self.broken);
+            // There is nothing more to copy before the next commit.
+            self.pages.store(0, Ordering::Relaxed);
         }
     }
 
