@@ -16,6 +16,7 @@ use url::Url;
 use super::failure;
 use super::guard::Guard;
 use super::resolve::Resolver;
+use super::target::{Target, Targets};
 use crate::config::Egress;
 use crate::model::outcome::{FailureKind, Met, Reply, RetryAfter};
 use crate::model::postback::{Method, Postback};
@@ -75,7 +76,7 @@ impl Clients {
                 client
             }
         };
-        Ok(Wire { client, guard: self.guard.clone() })
+        Ok(Wire { client, targets: Targets::new(self.guard.clone()) })
     }
 
     /// Forgets the clients that no connector uses any more.
@@ -101,11 +102,11 @@ impl Clients {
     }
 }
 
-/// A client and the guard that its requests pass.
+/// A client, and the guard that its requests pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
     client: Client,
-    guard: Arc<Guard>,
+    targets: Targets,
 }
 
 /// The rendered request is none: what is wrong with it, without its values.
@@ -126,16 +127,11 @@ pub(crate) struct Prepared {
 }
 
 impl Wire {
-    /// Parses the URL (once), asks the guard about it, and puts the request together.
+    /// Reads the URL, asks the guard about it, and puts the request together.
     pub(crate) fn prepare(&self, postback: &Postback, total: Duration) -> Result<Prepared, Unsendable> {
-        let url = Url::parse(postback.url.reveal()).map_err(|_| Unsendable::Url)?;
-        let is_https = match url.scheme() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(Unsendable::Url),
-        };
+        let Target { url, is_https, is_permitted } = self.targets.read(postback.url.reveal()).ok_or(Unsendable::Url)?;
         let headers = headers(&postback.headers)?;
-        if self.guard.check(&url).is_err() {
+        if !is_permitted {
             return Ok(Prepared { request: None, is_https });
         }
         let method = match postback.method {

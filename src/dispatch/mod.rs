@@ -17,6 +17,7 @@ mod pace;
 mod parking;
 mod resolve;
 mod sign;
+mod target;
 #[cfg(test)]
 mod testing;
 mod token;
