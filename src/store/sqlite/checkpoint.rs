@@ -21,13 +21,13 @@ use super::syncer::Broken;
 use super::writer::of_sqlite;
 use crate::store::StoreError;
 
-/// Pages of the log from which on it is copied: 24 MB. Rare enough that pages written again and again are copied once, and
-/// small enough to reopen at once.
-const COPIED_FROM: i64 = 6_000;
+/// Pages of the log from which on it is copied: 24 MB of 8 KiB each. Rare enough that pages written again and again are copied
+/// once, and small enough to reopen at once.
+const COPIED_FROM: i64 = 3_000;
 
 /// Pages at which the writer waits for the thread: a disk that can't keep up slows admission, not grows the log. A reader of
 /// what was can keep it all the same.
-const LOG_MAX: i64 = 16_000;
+const LOG_MAX: i64 = 8_000;
 
 /// Copies in succession: the first few leave nothing but a commit or two, and the others are attempts to come between two.
 const COPIES_MAX: usize = 8;
