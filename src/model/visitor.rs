@@ -2,6 +2,8 @@
 //!
 //! Refuses: deciding what to remember; `rules::identify` and `rules::remember` do.
 
+use std::sync::Arc;
+
 use super::click::Click;
 use super::event::Consent;
 use super::field::Field;
@@ -59,8 +61,8 @@ pub struct Visitor {
     pub sessions: Vec<Session>,
     /// Every landing of a click ID, oldest first by time, the untimed before all others. The same value may stand here
     /// several times for one session, since a session forced later may part them; which of them are one click is
-    /// for `rules::remember::Clicks` to say.
-    pub clicks: Vec<Click>,
+    /// for `rules::remember::Clicks` to say. Shared by all copies until one changes, since there may be a thousand.
+    pub clicks: Arc<Vec<Click>>,
     /// Sorted by identifier.
     pub sharings: Vec<Sharing>,
 }
@@ -75,7 +77,7 @@ impl Visitor {
             consent: Consent::default(),
             consent_at: ConsentTimes::default(),
             sessions: Vec::new(),
-            clicks: Vec::new(),
+            clicks: Arc::default(),
             sharings: Vec::new(),
         }
     }

@@ -290,7 +290,7 @@ impl Planner for Rules {
     fn remember(&self, visitor: &mut Visitor, candidate: &Candidate) -> Change {
         let Candidate { event, identifiers, clicks } = candidate;
         let unique = |param: &str| self.is_unique(param);
-        let learned = remember::remember(visitor, event, clicks.clone(), &unique, self.config.session_timeout);
+        let learned = remember::remember(visitor, event, clicks, &unique, self.config.session_timeout);
         let shared = sharing::note(visitor, identifiers, self.config.matching.sessions_max);
         Change {
             gained_click: learned.gained_click,

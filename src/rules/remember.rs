@@ -8,6 +8,7 @@
 //! Refuses: finding the visitor (`rules::identify`) and judging its clicks (`rules::attribute`).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::click::{Click, query_pairs};
@@ -54,7 +55,7 @@ enum Change {
 pub fn remember(
     visitor: &mut Visitor,
     event: &Event,
-    clicks: Vec<Click>,
+    clicks: &[Click],
     unique: &dyn Fn(&str) -> bool,
     session_timeout: Duration,
 ) -> Learned {
@@ -62,24 +63,21 @@ pub fn remember(
     let gained_click = if clicks.is_empty() && clicks::stay(visitor, event, session_timeout) {
         change = change.max(sessions::extend(&mut visitor.sessions, event, session_timeout));
         false
-    } else if clicks::are_unknown(visitor, event, &clicks) {
-        // Values never seen are distinct clicks, whatever else is known.
+    } else if let Some(gained) = clicks::add_different(visitor, clicks) {
         change = change.max(sessions::extend(&mut visitor.sessions, event, session_timeout));
-        clicks.into_iter().for_each(|click| clicks::insert(&mut visitor.clicks, click));
-        true
+        gained
     } else {
-        let before = clicks::signature(visitor, unique, session_timeout);
-        let landings = visitor.clicks.clone();
+        let (landings, sessions) = (visitor.clicks.clone(), visitor.sessions.clone());
         change = change.max(sessions::extend(&mut visitor.sessions, event, session_timeout));
         for click in clicks {
-            clicks::insert(&mut visitor.clicks, click);
+            clicks::insert(Arc::make_mut(&mut visitor.clicks), click.clone());
         }
         clicks::bound(visitor, unique, session_timeout);
         // Compared as a whole, since what was put in may have been more than is kept.
         if landings != visitor.clicks {
             change = change.max(Change::Slight);
         }
-        before != clicks::signature(visitor, unique, session_timeout)
+        clicks::differ((&landings, &sessions), visitor, unique, session_timeout)
     };
     sessions::bound(&mut visitor.sessions);
     Learned {
@@ -92,25 +90,28 @@ pub fn remember(
 /// Makes one visitor of two: `into` knows afterwards what it would know if all events of `from` had come to it. Says
 /// whether it has other distinct clicks than before.
 pub fn merge(into: &mut Visitor, from: Visitor, unique: &dyn Fn(&str) -> bool, session_timeout: Duration) -> bool {
-    let before = clicks::signature(into, unique, session_timeout);
+    let (landings, sessions) = (into.clicks.clone(), into.sessions.clone());
     merge_facts(&mut into.facts, &from.facts);
     let theirs = (from.consent, from.consent_at);
     hear(&mut into.consent.ads, &mut into.consent_at.ads, theirs.0.ads, theirs.1.ads);
     hear(&mut into.consent.analytics, &mut into.consent_at.analytics, theirs.0.analytics, theirs.1.analytics);
     sessions::add(&mut into.sessions, from.sessions, session_timeout);
-    for click in from.clicks {
-        clicks::insert(&mut into.clicks, click);
+    for click in from.clicks.iter() {
+        clicks::insert(Arc::make_mut(&mut into.clicks), click.clone());
     }
     clicks::bound(into, unique, session_timeout);
     sessions::bound(&mut into.sessions);
-    before != clicks::signature(into, unique, session_timeout)
+    clicks::differ((&landings, &sessions), into, unique, session_timeout)
 }
 
 /// Forgets clicks older than `clicks_before` (the untimed by when they were last sent) and the sessions that ended before.
 /// Says whether there was anything to forget.
 pub fn forget_before(visitor: &mut Visitor, clicks_before: Time) -> bool {
     let had = (visitor.clicks.len(), visitor.sessions.len());
-    visitor.clicks.retain(|click| clicks_before <= click.time.unwrap_or(click.seen));
+    let is_old = |click: &Click| click.time.unwrap_or(click.seen) < clicks_before;
+    if visitor.clicks.iter().any(is_old) {
+        Arc::make_mut(&mut visitor.clicks).retain(|click| !is_old(click));
+    }
     visitor.sessions.retain(|session| clicks_before <= session.end);
     had != (visitor.clicks.len(), visitor.sessions.len())
 }

@@ -8,16 +8,19 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::sessions::{self, SESSIONS_MAX};
+use rustc_hash::FxHasher;
+
+use super::sessions;
 use crate::model::click::Click;
 use crate::model::event::Event;
 use crate::model::field::Field;
 use crate::model::time::Time;
-use crate::model::visitor::Visitor;
+use crate::model::visitor::{Session, Visitor};
 
 /// Landings kept of one visitor, the newest, the untimed being the oldest.
 pub const CLICKS_MAX: usize = 1_000;
@@ -34,8 +37,19 @@ pub struct Clicks<'a>(Cow<'a, [Click]>);
 impl<'a> Clicks<'a> {
     /// The clicks that a visitor's landings are. Borrowed where no value landed twice in a session.
     pub fn of(visitor: &'a Visitor, unique: &dyn Fn(&str) -> bool, session_timeout: Duration) -> Self {
-        let landings = &visitor.clicks;
-        let groups = grouped(visitor, unique, session_timeout);
+        Self::within(&visitor.clicks, &visitor.sessions, unique, session_timeout)
+    }
+
+    fn within(
+        landings: &'a [Click],
+        sessions: &[Session],
+        unique: &dyn Fn(&str) -> bool,
+        session_timeout: Duration,
+    ) -> Self {
+        if are_different(landings, &[]) {
+            return Self(Cow::Borrowed(landings));
+        }
+        let groups = grouped(landings, sessions, unique, session_timeout);
         if groups.windows(2).all(|pair| !pair[0].is_with(&pair[1])) {
             return Self(Cow::Borrowed(landings));
         }
@@ -99,27 +113,25 @@ impl Group<'_> {
 }
 
 /// All landings, those of one click next to each other, oldest first.
-fn grouped<'a>(visitor: &'a Visitor, unique: &dyn Fn(&str) -> bool, timeout: Duration) -> Vec<Group<'a>> {
-    let mut groups: Vec<Group<'a>> = visitor
-        .clicks
+fn grouped<'a>(
+    landings: &'a [Click],
+    sessions: &[Session],
+    unique: &dyn Fn(&str) -> bool,
+    timeout: Duration,
+) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = landings
         .iter()
         .enumerate()
         .map(|(at, click)| {
             let place = match click.time {
                 None => Place::Untimed,
                 Some(_) if unique(&click.param) => Place::Anywhere,
-                Some(time) => {
-                    sessions::nearest(&visitor.sessions, time, timeout).map_or(Place::Alone(time), Place::Session)
-                }
+                Some(time) => sessions::nearest(sessions, time, timeout).map_or(Place::Alone(time), Place::Session),
             };
             Group { identity: identity(click), place, at }
         })
         .collect();
-    let mut values = HashSet::with_capacity(groups.len());
-    // Where no value landed twice, each is a click of its own, and the landings are in order already.
-    if !groups.iter().all(|group| values.insert(group.identity)) {
-        groups.sort_unstable();
-    }
+    groups.sort_unstable();
     groups
 }
 
@@ -132,26 +144,43 @@ fn one(landings: &[Click], group: &[Group<'_>]) -> Click {
     Click { time: first.time, seen: first.seen, ..on_page.clone() }
 }
 
-/// Whether each of `clicks`, at least one, has a value that no landing of the visitor has, while the landings known stay in
-/// their sessions, since the event comes into the newest or after it, and there is room for everything. Then the clicks join
-/// none that is known, and none of those has to go.
-pub(super) fn are_unknown(visitor: &Visitor, event: &Event, clicks: &[Click]) -> bool {
-    let has_room = visitor.clicks.len() + clicks.len() <= CLICKS_MAX && visitor.sessions.len() < SESSIONS_MAX;
-    let newest = visitor.clicks.last().and_then(|newest| newest.time);
-    let is_undisturbed = event.new_session_at.is_none()
-        && match visitor.sessions.last() {
-            Some(last) => last.start <= event.time && newest.is_none_or(|newest| newest <= last.end),
-            None => visitor.clicks.is_empty(),
-        };
-    let is_unknown = |(at, click): (usize, &Click)| {
-        visitor.clicks.iter().chain(&clicks[..at]).all(|known| identity(known) != identity(click))
+/// Whether all of both have values of their own: then each is a click of its own, whatever the sessions are. False where that would
+/// have to be found out, since two values have the same hash.
+fn are_different(landings: &[Click], more: &[Click]) -> bool {
+    if landings.len() + more.len() < 2 {
+        return true;
+    }
+    let hash = |click: &Click| {
+        let mut hasher = FxHasher::default();
+        identity(click).hash(&mut hasher);
+        hasher.finish()
     };
-    has_room && is_undisturbed && !clicks.is_empty() && clicks.iter().enumerate().all(is_unknown)
+    let mut hashes: Vec<u64> = landings.iter().chain(more).map(hash).collect();
+    hashes.sort_unstable();
+    hashes.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// Adds clicks where no value, known or added, stands twice, and says whether there is one more of them now; `None`, and
+/// nothing is done, where there may be such a value.
+pub(super) fn add_different(visitor: &mut Visitor, clicks: &[Click]) -> Option<bool> {
+    if !are_different(&visitor.clicks, clicks) {
+        return None;
+    }
+    for click in clicks {
+        let known = Arc::make_mut(&mut visitor.clicks);
+        let at = known.partition_point(|known| order(known, click) == Ordering::Less);
+        known.insert(at, click.clone());
+    }
+    keep_newest(visitor);
+    // Where there is no room, the oldest of all goes, which may be the one just added.
+    let is_kept = |click: &Click| visitor.clicks.binary_search_by(|known| order(known, click)).is_ok();
+    Some(clicks.iter().any(is_kept))
 }
 
 /// Adds one landing. A timed one replaces the untimed of its value; an untimed one adds nothing where a timed one exists.
 pub(super) fn insert(landings: &mut Vec<Click>, click: Click) {
-    let is_same = |known: &Click| identity(known) == identity(&click);
+    // Values differ more often than parameters do.
+    let is_same = |known: &Click| known.value == click.value && identity(known) == identity(&click);
     if click.time.is_none() && landings.iter().any(|known| known.time.is_some() && is_same(known)) {
         return;
     }
@@ -190,7 +219,7 @@ pub(super) fn bound(visitor: &mut Visitor, unique: &dyn Fn(&str) -> bool, timeou
     let landings = &visitor.clicks;
     let mut gone: Vec<usize> = Vec::new();
     let mut settled: Vec<Click> = Vec::new();
-    for group in grouped(visitor, unique, timeout).chunk_by(Group::is_with) {
+    for group in grouped(landings, &visitor.sessions, unique, timeout).chunk_by(Group::is_with) {
         if is_forgotten(group[0].place) && 1 < group.len() {
             settled.push(one(landings, group));
             gone.extend(group.iter().map(|g| g.at));
@@ -205,11 +234,20 @@ pub(super) fn bound(visitor: &mut Visitor, unique: &dyn Fn(&str) -> bool, timeou
     if !gone.is_empty() {
         let mut at = 0;
         gone.sort_unstable();
-        visitor.clicks.retain(|_| (gone.binary_search(&at).is_err(), at += 1).0);
-        visitor.clicks.extend(settled);
-        visitor.clicks.sort_by(order);
+        let clicks = Arc::make_mut(&mut visitor.clicks);
+        clicks.retain(|_| (gone.binary_search(&at).is_err(), at += 1).0);
+        clicks.extend(settled);
+        clicks.sort_by(order);
     }
-    visitor.clicks.drain(..visitor.clicks.len().saturating_sub(CLICKS_MAX));
+    keep_newest(visitor);
+}
+
+/// Keeps the newest [`CLICKS_MAX`].
+fn keep_newest(visitor: &mut Visitor) {
+    let excess = visitor.clicks.len().saturating_sub(CLICKS_MAX);
+    if 0 < excess {
+        Arc::make_mut(&mut visitor.clicks).drain(..excess);
+    }
 }
 
 /// Whether an event that brings no click leaves the distinct clicks as they are: it stays in the newest session, or
@@ -224,13 +262,22 @@ pub(super) fn stay(visitor: &Visitor, event: &Event, timeout: Duration) -> bool 
 }
 
 /// What of a distinct click makes a difference to a decision: parameter, value, time and landing URL.
-type Mark = (Box<str>, Box<str>, Option<Time>, Box<str>);
+type Mark<'a> = (&'a str, &'a str, Option<Time>, &'a str);
 
-/// The marks of all distinct clicks. The untimed stand in the order in which they were last sent, which is no gain, so the
-/// marks have an order of their own.
-pub(super) fn signature(visitor: &Visitor, unique: &dyn Fn(&str) -> bool, timeout: Duration) -> Vec<Mark> {
-    let mark = |c: &Click| (c.param.clone(), c.value.clone(), c.time, c.landing.url.clone());
-    let mut marks: Vec<Mark> = Clicks::of(visitor, unique, timeout).iter().map(mark).collect();
+/// Whether a visitor's distinct clicks are others than they were of these landings in these sessions. The untimed stand in the
+/// order in which they were last sent, which is no gain, so the marks have an order of their own.
+pub(super) fn differ(
+    (landings, sessions): (&[Click], &[Session]),
+    visitor: &Visitor,
+    unique: &dyn Fn(&str) -> bool,
+    timeout: Duration,
+) -> bool {
+    let (before, now) = (Clicks::within(landings, sessions, unique, timeout), Clicks::of(visitor, unique, timeout));
+    marks(&before) != marks(&now)
+}
+
+fn marks<'a>(clicks: &'a Clicks<'_>) -> Vec<Mark<'a>> {
+    let mut marks: Vec<Mark<'_>> = clicks.iter().map(|c| (&*c.param, &*c.value, c.time, &*c.landing.url)).collect();
     marks.sort_unstable();
     marks
 }

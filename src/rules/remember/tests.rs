@@ -52,7 +52,7 @@ pub(in crate::rules) fn visitor() -> Visitor {
 }
 
 pub(in crate::rules) fn learn_event(visitor: &mut Visitor, event: &Event) -> Learned {
-    remember(visitor, event, capture(event), &is_unique, TIMEOUT)
+    remember(visitor, event, &capture(event), &is_unique, TIMEOUT)
 }
 
 pub(in crate::rules) fn of(events: &[Event]) -> Visitor {

@@ -3,6 +3,7 @@
 //! Refuses: knowing which of it is old.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +91,7 @@ pub fn read_visitor(id: VisitorId, text: &str) -> Result<Visitor, RowError> {
             analytics: analytics.map(Time::from_ms),
         }),
         sessions: sessions.collect(),
-        clicks: row.clicks.clicks()?,
+        clicks: Arc::new(row.clicks.clicks()?),
         sharings: row
             .sharings
             .into_iter()

@@ -158,7 +158,8 @@ fn forget_clicks(tx: &mut Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Resu
             }
         } else if merged_into.is_none() && oldest.is_some_and(|oldest| oldest < before.ms()) {
             let mut visitor = visitors::load(tx, *id)?;
-            Arc::make_mut(&mut visitor).clicks.retain(|click| before <= click.time.unwrap_or(click.seen));
+            let clicks = &mut Arc::make_mut(&mut visitor).clicks;
+            Arc::make_mut(clicks).retain(|click| before <= click.time.unwrap_or(click.seen));
             visitors::save(tx, visitor, *seen, Presence::Away);
         }
     }

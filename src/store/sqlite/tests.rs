@@ -104,7 +104,9 @@ impl Planner for Sample {
 
     fn remember(&self, visitor: &mut Visitor, candidate: &Candidate) -> Change {
         let gained_click = !candidate.clicks.is_empty();
-        visitor.clicks.extend(candidate.clicks.iter().cloned());
+        if gained_click {
+            Arc::make_mut(&mut visitor.clicks).extend(candidate.clicks.iter().cloned());
+        }
         let (event, known) = (&candidate.event, visitor.facts.len());
         let address = event.texts.of(Field::Email).map(|value| (value.into(), event.time));
         visitor.facts.extend(address.map(|(value, time)| Fact { field: Field::Email, value, time }));
@@ -114,7 +116,7 @@ impl Planner for Sample {
 
     fn merge(&self, into: &mut Visitor, from: Visitor) -> bool {
         let gained = !from.clicks.is_empty();
-        into.clicks.extend(from.clicks);
+        Arc::make_mut(&mut into.clicks).extend(from.clicks.iter().cloned());
         gained
     }
 

@@ -94,6 +94,48 @@ fn url_clicks_plainly(events: &[Event]) -> Vec<(String, String, Time)> {
     firsts.into_iter().map(|((param, value, _), time)| (param, value, time)).collect()
 }
 
+/// Somebody with hardly any room for more: landings of values of their own, in more sessions than are kept.
+fn nearly_full() -> Visitor {
+    let landing = |n: i64| {
+        let mut event = event(minute(n * 7 - 6_000));
+        event.texts.set(Field::Url, format!("/?aff=v{n}"));
+        event
+    };
+    of(&(0..998).map(landing).collect::<Vec<_>>())
+}
+
+/// As [`remember`] learns clicks where a value may stand twice.
+fn learn_plainly(visitor: &mut Visitor, event: &Event) -> bool {
+    let (landings, sessions) = (visitor.clicks.clone(), visitor.sessions.clone());
+    sessions::extend(&mut visitor.sessions, event, TIMEOUT);
+    for click in capture(event) {
+        clicks::insert(Arc::make_mut(&mut visitor.clicks), click);
+    }
+    clicks::bound(visitor, &is_unique, TIMEOUT);
+    let gained = clicks::differ((&landings, &sessions), visitor, &is_unique, TIMEOUT);
+    sessions::bound(&mut visitor.sessions);
+    gained
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn clicks_of_values_that_nobody_knows_are_learned_as_all_others_are(
+        events in prop::collection::vec(any_event(), 1..12),
+        is_full in any::<bool>(),
+    ) {
+        let mut one = if is_full { nearly_full() } else { visitor() };
+        let mut two = one.clone();
+        for event in &events {
+            let gained = learn_event(&mut one, event).gained_click;
+            prop_assert_eq!(gained, learn_plainly(&mut two, event));
+            prop_assert_eq!(&one.clicks, &two.clicks);
+            prop_assert_eq!(&one.sessions, &two.sessions);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
