@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::{ClicksRow, ConsentRow};
 use super::{RowError, decode, encode};
+use crate::model::click::Click;
 use crate::model::field::Field;
 use crate::model::ids::VisitorId;
 use crate::model::time::Time;
@@ -43,6 +44,15 @@ const VISITOR_USUAL: usize = 1024;
 
 /// A visitor as one row's text.
 pub fn write_visitor(visitor: &Visitor) -> String {
+    write(visitor, &visitor.clicks)
+}
+
+/// The same without its clicks, as if it had none.
+pub fn write_visitor_but_clicks(visitor: &Visitor) -> String {
+    write(visitor, &[])
+}
+
+fn write(visitor: &Visitor, clicks: &[Click]) -> String {
     let at = visitor.consent_at;
     let facts = visitor.facts.iter().map(|f| (f.field.name().into(), Cow::Borrowed(&*f.value), f.time.ms()));
     let sessions = visitor.sessions.iter().map(|s| {
@@ -55,7 +65,7 @@ pub fn write_visitor(visitor: &Visitor) -> String {
         consent: ConsentRow::of(visitor.consent),
         consent_at: (at != ConsentTimes::default()).then(|| (at.ads.map(Time::ms), at.analytics.map(Time::ms))),
         sessions: sessions.collect(),
-        clicks: ClicksRow::of(&visitor.clicks),
+        clicks: ClicksRow::of(clicks),
         sharings: visitor.sharings.iter().map(|s| (s.identifier, Cow::Borrowed(&*s.with))).collect(),
     };
     encode(&row, VISITOR_USUAL)

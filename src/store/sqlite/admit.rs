@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::recent::{KeyRow, Presence};
 use super::writer::{Task, Tx};
 use super::{partial, visitors, wake};
+use crate::model::click::Click;
 use crate::model::delivery::{Delivery, Reason, Sending, State};
 use crate::model::event::{Event, EventId};
 use crate::model::facts::Facts;
@@ -61,6 +62,8 @@ impl Task for Admit {
 /// Whom an event was found to belong to.
 pub(super) struct Owner {
     pub visitor: Arc<Visitor>,
+    /// Its clicks as they were found.
+    loaded: Option<Arc<Vec<Click>>>,
     pub matched_by: Option<IdentifierKind>,
     /// Hashes of the identifiers that nobody had.
     unknown: Vec<i64>,
@@ -124,7 +127,7 @@ impl Admit {
         }
         if owner.is_new || owner.changed {
             let presence = if owner.is_new { Presence::New } else { Presence::Here };
-            visitors::save(tx, owner.visitor.clone(), self.now.ms(), presence);
+            visitors::save(tx, owner.visitor.clone(), owner.loaded.as_ref(), self.now.ms(), presence);
         }
     }
 
@@ -193,6 +196,7 @@ impl Admit {
                 let visitor = Arc::new(Visitor::new(id, event.container.clone()));
                 Ok(Owner {
                     visitor,
+                    loaded: None,
                     matched_by: None,
                     unknown,
                     is_new: true,
@@ -205,10 +209,12 @@ impl Admit {
                 let at = loaded.iter().position(|visitor: &Arc<Visitor>| visitor.id == id);
                 let mut visitor = at.map_or_else(|| visitors::load(tx, id), |at| Ok(loaded.swap_remove(at)))?;
                 drop(loaded);
+                let loaded = Some(visitor.clicks.clone());
                 visitors::merge(tx, &*self.planner, &mut visitor, &merge, self.now.ms())?;
                 let merged = !merge.is_empty();
                 let matched_by = Some(by);
-                Ok(Owner { visitor, matched_by, unknown, is_new: false, merged, changed: merged, gained: merged })
+                let (changed, gained) = (merged, merged);
+                Ok(Owner { visitor, loaded, matched_by, unknown, is_new: false, merged, changed, gained })
             }
         }
     }

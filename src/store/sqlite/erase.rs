@@ -259,7 +259,7 @@ fn forget(tx: &mut Tx<'_>, traces: &Traces, id: VisitorId, seen: i64) -> Result<
     }
     let mut visitor = visitors::load(tx, id)?;
     if traces.take_from(Arc::make_mut(&mut visitor)) {
-        visitors::save(tx, visitor, seen, Presence::Away);
+        visitors::save(tx, visitor, None, seen, Presence::Away);
     }
     Ok(())
 }

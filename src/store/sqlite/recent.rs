@@ -10,6 +10,7 @@
 //! the tables `key` and `visitor`, or a change read back could undo what they did.
 
 mod change;
+mod moving;
 mod stored;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use self::moving::Moving;
 use self::stored::{READ_AT_ONCE, Stored};
 use crate::model::ids::VisitorId;
 use crate::model::visitor::Visitor;
@@ -29,9 +31,21 @@ const MOVED_FROM: usize = 20_000;
 /// The same, by the size of their record.
 const MOVED_FROM_BYTES: usize = 16_000_000;
 
+/// The same, by the clicks of visitors with many of them, who are kept in memory meanwhile: a click takes 200 to 400 bytes, and
+/// 260 visitors who have a thousand each some 80 MB.
+const MOVED_FROM_CLICKS: usize = 260_000;
+
+/// From so many clicks on, a visitor's row is made when it is moved, not with each event; until then its record says what
+/// changed beside the clicks, where those are as they were.
+const CLICKS_APART_FROM: usize = 16;
+
 /// Moved with each commit, besides two for each that the commit adds: so the last of one generation is in its table
-/// before the next is full, and no commit is much longer than another.
+/// before the next is full, and no commit is much longer than another. A visitor with many clicks counts as
+/// [several](CLICKS_PER_STEP).
 const MOVED_PER_COMMIT: usize = 64;
+
+/// To write so many clicks takes as long as to move a key.
+const CLICKS_PER_STEP: usize = 8;
 
 /// Moved at once while nothing else is asked for: some milliseconds, which is how long who asks then may have to wait.
 const MOVED_WHEN_IDLE: usize = 1_000;
@@ -56,6 +70,8 @@ pub(super) enum Person {
         visitor: Arc<Visitor>,
         seen: i64,
         presence: Presence,
+        /// Its clicks are those of the change before, or of its table.
+        same_clicks: bool,
     },
     /// As it was committed: its row, and itself where it may be asked for soon. Else the row is enough: what a visitor is
     /// made of takes three times the room.
@@ -63,12 +79,32 @@ pub(super) enum Person {
         row: VisitorRow,
         visitor: Option<Arc<Visitor>>,
     },
+    /// As it was committed, where it has [many clicks](CLICKS_APART_FROM) and may be asked for soon.
+    Large {
+        visitor: Arc<Visitor>,
+        seen: i64,
+        same_clicks: bool,
+    },
     /// Taken over by another.
     Merged {
         into: i64,
         seen: i64,
     },
     Gone,
+}
+
+impl Person {
+    /// How many keys take as long to move.
+    fn steps(&self) -> usize {
+        1 + self.clicks_apart() / CLICKS_PER_STEP
+    }
+
+    fn clicks_apart(&self) -> usize {
+        match self {
+            Self::Large { visitor, .. } => visitor.clicks.len(),
+            Self::Changed { .. } | Self::Kept { .. } | Self::Merged { .. } | Self::Gone => 0,
+        }
+    }
 }
 
 /// Why a visitor changes.
@@ -111,48 +147,25 @@ impl Layer {
         let is_new = |_: &i64, person: &mut Person| matches!(person, Person::Changed { presence: Presence::New, .. });
         let rows = self.persons.extract_if(is_new).filter_map(|(id, person)| match person {
             Person::Changed { visitor, seen, .. } => Some((id, VisitorRow::of(&visitor, seen))),
-            Person::Kept { .. } | Person::Merged { .. } | Person::Gone => None,
+            Person::Kept { .. } | Person::Large { .. } | Person::Merged { .. } | Person::Gone => None,
         });
         let mut rows: Vec<_> = rows.collect();
         rows.sort_unstable_by_key(|(id, _)| *id);
         rows
     }
 
-    /// Makes rows of the visitors that changed.
+    /// Makes rows of the visitors that changed, but for those with many clicks.
     fn keep(&mut self) {
         for person in self.persons.values_mut() {
-            if let Person::Changed { visitor, seen, presence } = person {
-                let row = VisitorRow::of(visitor, *seen);
-                *person = Person::Kept { row, visitor: (*presence == Presence::Here).then(|| visitor.clone()) };
-            }
+            let Person::Changed { visitor, seen, presence, same_clicks } = person else { continue };
+            let (visitor, seen) = (visitor.clone(), *seen);
+            let is_here = *presence == Presence::Here;
+            *person = if is_here && CLICKS_APART_FROM <= visitor.clicks.len() {
+                Person::Large { visitor, seen, same_clicks: *same_clicks }
+            } else {
+                Person::Kept { row: VisitorRow::of(&visitor, seen), visitor: is_here.then_some(visitor) }
+            };
         }
-    }
-
-    fn len(&self) -> usize {
-        self.keys.len() + self.persons.len()
-    }
-}
-
-/// A generation of changes on its way to the tables, in the order of its keys and visitors.
-#[derive(Debug)]
-struct Moving {
-    keys: Vec<(i64, Option<KeyRow>)>,
-    persons: Vec<(i64, Person)>,
-    /// How many are in their tables: keys first, then visitors.
-    done: usize,
-    /// How many this transaction adds to them.
-    under_way: usize,
-    /// Up to this row `change` is their record.
-    last_change: i64,
-}
-
-impl Moving {
-    fn key(&self, hash: i64) -> Option<&Option<KeyRow>> {
-        self.keys.binary_search_by_key(&hash, |(key, _)| *key).ok().map(|at| &self.keys[at].1)
-    }
-
-    fn person(&self, id: i64) -> Option<&Person> {
-        self.persons.binary_search_by_key(&id, |(key, _)| *key).ok().map(|at| &self.persons[at].1)
     }
 
     fn len(&self) -> usize {
@@ -173,6 +186,10 @@ pub(super) struct Recent {
     bytes: usize,
     /// Bytes that the transaction under way adds.
     fresh_bytes: usize,
+    /// Clicks of the visitors with many of them who are not on their way to the tables, and how many more they are with the
+    /// transaction under way.
+    clicks: usize,
+    fresh_clicks: usize,
     /// Up to this number, changes are in their tables and `change` holds none.
     moved: i64,
     /// Somebody waits for changes to be moved.
@@ -193,7 +210,7 @@ impl Recent {
             recent.last_change = row.get(0)?;
             let body = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
             recent.bytes += body.len();
-            change::read(body, &mut recent.young)?;
+            change::read(sql, body, &mut recent.young)?;
         }
         recent.stored.read_on(sql, READ_AT_ONCE)?;
         Ok(recent)
@@ -250,8 +267,13 @@ impl Recent {
             insert.execute((id, seen, oldest, data))?;
         }
         let added = self.fresh.len();
+        self.fresh_clicks = 0;
         if added != 0 {
             self.fresh.keep();
+            for (id, person) in &self.fresh.persons {
+                let before = self.young.persons.get(id).map_or(0, Person::clicks_apart);
+                self.fresh_clicks += person.clicks_apart().saturating_sub(before);
+            }
             let body = change::write(&self.fresh);
             self.fresh_bytes = body.len();
             sql.prepare_cached("INSERT INTO change (id, body) VALUES (?1, ?2)")?
@@ -260,8 +282,9 @@ impl Recent {
         let mut moved = 0;
         if let Some(moving) = &mut self.moving {
             let many = is_idle || self.is_hastened;
-            moved = if many { MOVED_WHEN_IDLE } else { added * 2 + MOVED_PER_COMMIT };
-            move_some(sql, moving, &mut self.stored, moved)?;
+            let steps = added + self.fresh_clicks / CLICKS_PER_STEP;
+            moved = if many { MOVED_WHEN_IDLE } else { steps * 2 + MOVED_PER_COMMIT };
+            moving.move_on(sql, &mut self.stored, moved)?;
         }
         self.stored.read_beside(sql, moved)
     }
@@ -278,16 +301,17 @@ impl Recent {
             self.bytes += self.fresh_bytes;
             self.young.keys.extend(self.fresh.keys.drain());
             self.young.persons.extend(self.fresh.persons.drain());
+            self.clicks += self.fresh_clicks;
         }
         if let Some(moving) = &mut self.moving {
-            moving.done += std::mem::take(&mut moving.under_way);
-            if moving.done < moving.len() {
+            if !moving.committed() {
                 return;
             }
             self.moved = moving.last_change;
             self.moving = None;
         }
-        let is_full = MOVED_FROM <= self.young.len() || MOVED_FROM_BYTES <= self.bytes;
+        let is_full =
+            MOVED_FROM <= self.young.len() || MOVED_FROM_BYTES <= self.bytes || MOVED_FROM_CLICKS <= self.clicks;
         if is_full || ((is_idle || self.is_hastened) && self.young.len() != 0) {
             self.set_moving();
         }
@@ -298,7 +322,7 @@ impl Recent {
         self.fresh.keys.clear();
         self.fresh.persons.clear();
         if let Some(moving) = &mut self.moving {
-            moving.under_way = 0;
+            moving.rolled_back();
         }
     }
 
@@ -313,50 +337,7 @@ impl Recent {
     }
 
     fn set_moving(&mut self) {
-        let young = std::mem::take(&mut self.young);
-        let mut keys: Vec<_> = young.keys.into_iter().collect();
-        let mut persons: Vec<_> = young.persons.into_iter().collect();
-        keys.sort_unstable_by_key(|(hash, _)| *hash);
-        persons.sort_unstable_by_key(|(id, _)| *id);
-        self.moving = Some(Moving { keys, persons, done: 0, under_way: 0, last_change: self.last_change });
-        self.bytes = 0;
+        self.moving = Some(Moving::new(std::mem::take(&mut self.young), self.last_change));
+        (self.bytes, self.clicks) = (0, 0);
     }
-}
-
-/// Moves up to `count`; with the last of them goes their record.
-fn move_some(sql: &Connection, moving: &mut Moving, stored: &mut Stored, count: usize) -> rusqlite::Result<()> {
-    let end = moving.len().min(moving.done + count);
-    let border = moving.keys.len();
-    let mut set = sql.prepare_cached("INSERT OR REPLACE INTO key (hash, value, until) VALUES (?1, ?2, ?3)")?;
-    let mut remove = sql.prepare_cached("DELETE FROM key WHERE hash = ?1")?;
-    for (hash, row) in &moving.keys[moving.done.min(border)..end.min(border)] {
-        match row {
-            Some(KeyRow { value, until }) => {
-                set.execute((hash, value, until))?;
-                stored.add(*hash);
-            }
-            None => {
-                remove.execute([hash])?;
-            }
-        }
-    }
-    let mut keep = sql.prepare_cached(
-        "INSERT OR REPLACE INTO visitor (id, merged_into, seen, oldest, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    let mut forget = sql.prepare_cached("DELETE FROM visitor WHERE id = ?1")?;
-    for (id, person) in &moving.persons[moving.done.max(border) - border..end.max(border) - border] {
-        match person {
-            Person::Kept { row: VisitorRow { seen, oldest, data }, .. } => {
-                keep.execute((id, None::<i64>, seen, oldest, data))?
-            }
-            Person::Changed { .. } => unreachable!("only what is committed is moved"),
-            Person::Merged { into, seen } => keep.execute((id, into, seen, None::<i64>, None::<&str>))?,
-            Person::Gone => forget.execute([id])?,
-        };
-    }
-    if end == moving.len() {
-        sql.prepare_cached("DELETE FROM change WHERE id <= ?1")?.execute([moving.last_change])?;
-    }
-    moving.under_way = end - moving.done;
-    Ok(())
 }

@@ -93,6 +93,9 @@ const MIGRATIONS: &[&str] = &["
     -- What came so far of events of which more is to come.
     CREATE TABLE part (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL);
     CREATE INDEX part_seq ON part (seq);
+",
+"
+    -- From here on `change` may tell of a visitor without its clicks, which a version of before could not read.
 "];
 
 /// Settings of a connection that writes. `NORMAL`: who makes commits durable is the syncer, before anyone is told. What the log

@@ -160,7 +160,7 @@ fn forget_clicks(tx: &mut Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Resu
             let mut visitor = visitors::load(tx, *id)?;
             let clicks = &mut Arc::make_mut(&mut visitor).clicks;
             Arc::make_mut(clicks).retain(|click| before <= click.time.unwrap_or(click.seen));
-            visitors::save(tx, visitor, *seen, Presence::Away);
+            visitors::save(tx, visitor, None, *seen, Presence::Away);
         }
     }
     let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;

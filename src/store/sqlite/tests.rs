@@ -2,6 +2,7 @@
 
 mod erase;
 mod outcomes;
+mod visitors;
 
 use std::path::PathBuf;
 

@@ -8,6 +8,7 @@ use rusqlite::OptionalExtension;
 
 use super::recent::{FOR_VISITOR, KeyRow, Person, Presence};
 use super::writer::Tx;
+use crate::model::click::Click;
 use crate::model::identifier::Identifier;
 use crate::model::ids::VisitorId;
 use crate::model::visitor::Visitor;
@@ -38,7 +39,7 @@ pub(super) fn lookup(
 pub(super) fn survivor(tx: &Tx<'_>, mut id: VisitorId) -> Result<Option<VisitorId>, StoreError> {
     for _ in 0..MERGES_FOLLOWED_MAX {
         let into = match tx.recent.person(id) {
-            Some(Person::Changed { .. } | Person::Kept { .. }) => return Ok(Some(id)),
+            Some(Person::Changed { .. } | Person::Kept { .. } | Person::Large { .. }) => return Ok(Some(id)),
             Some(Person::Gone) => return Ok(None),
             Some(Person::Merged { into, .. }) => Some(*into),
             None => {
@@ -60,9 +61,11 @@ pub(super) fn survivor(tx: &Tx<'_>, mut id: VisitorId) -> Result<Option<VisitorI
 /// All that is remembered of `id`.
 pub(super) fn load(tx: &Tx<'_>, id: VisitorId) -> Result<Arc<Visitor>, StoreError> {
     match tx.recent.person(id) {
-        Some(Person::Changed { visitor, .. } | Person::Kept { visitor: Some(visitor), .. }) => {
-            return Ok(visitor.clone());
-        }
+        Some(
+            Person::Changed { visitor, .. }
+            | Person::Kept { visitor: Some(visitor), .. }
+            | Person::Large { visitor, .. },
+        ) => return Ok(visitor.clone()),
         Some(Person::Kept { row, .. }) => return Ok(Arc::new(rows::read_visitor(id, &row.data)?)),
         Some(Person::Merged { .. } | Person::Gone) => {
             return Err(StoreError::Failed(format!("visitor {} is no more", id.0)));
@@ -74,9 +77,17 @@ pub(super) fn load(tx: &Tx<'_>, id: VisitorId) -> Result<Arc<Visitor>, StoreErro
     Ok(Arc::new(visitor?))
 }
 
-/// Keeps `visitor` as it is now.
-pub(super) fn save(tx: &mut Tx<'_>, visitor: Arc<Visitor>, seen: i64, presence: Presence) {
-    tx.recent.set_person(visitor.id, Person::Changed { visitor, seen, presence });
+/// Keeps `visitor` as it is now; `loaded` are its clicks as they were [loaded](load), if it was.
+pub(super) fn save(
+    tx: &mut Tx<'_>,
+    visitor: Arc<Visitor>,
+    loaded: Option<&Arc<Vec<Click>>>,
+    seen: i64,
+    presence: Presence,
+) {
+    let is_untold = matches!(tx.recent.person(visitor.id), Some(Person::Changed { same_clicks: false, .. }));
+    let same_clicks = !is_untold && loaded.is_some_and(|loaded| Arc::ptr_eq(loaded, &visitor.clicks));
+    tx.recent.set_person(visitor.id, Person::Changed { visitor, seen, presence, same_clicks });
 }
 
 /// Points `hash` at `visitor`.

@@ -1,0 +1,73 @@
+//! Visitors with many clicks, of whom a change may be on record without the clicks.
+
+use super::*;
+use crate::store::sqlite::visitors;
+
+const MANY: usize = 40;
+
+fn said(n: usize, click: Option<&str>) -> Candidate {
+    let mut event = event("", &n.to_string());
+    event.time = now(i64::try_from(n).unwrap());
+    if click.is_none() {
+        event.texts.set(Field::Email, format!("{n}@example.com"));
+    }
+    candidate(event, "s", click)
+}
+
+impl Store {
+    async fn first_visitor(&self) -> Visitor {
+        self.write(|tx| Ok((*visitors::load(tx, VisitorId(1))?).clone())).await.unwrap()
+    }
+
+    async fn changes_without_clicks(&self) -> i64 {
+        self.count("change WHERE body LIKE 'h %' OR body LIKE '%' || char(10) || 'h %'").await
+    }
+}
+
+#[tokio::test]
+async fn clicks_that_are_not_told_again_are_those_told_before() {
+    let folder = Folder::new();
+    let mut store = folder.open();
+    let mut visitor = Visitor::new(VisitorId(1), "shop".into());
+    let mut is_told = false;
+    for n in 0..120 {
+        // Once there are many, every third event brings another.
+        let click = (n < MANY || n % 3 == 0).then(|| format!("c{n}"));
+        let two = [said(n, click.as_deref()), said(n + 1_000, None)];
+        for one in &two {
+            Sample.remember(&mut visitor, one);
+        }
+        admit(&store, two.into(), now(0)).await;
+        is_told |= store.changes_without_clicks().await != 0;
+        match n % 11 {
+            3 | 7 | 8 => {
+                drop(store);
+                store = reopened(&folder).await;
+            }
+            5 | 10 => store.settled().await,
+            _ => {}
+        }
+        assert_eq!(store.first_visitor().await, visitor, "after event {n}");
+    }
+    assert!(is_told);
+}
+
+#[tokio::test]
+async fn a_change_without_clicks_leaves_most_of_the_visitor_out_of_the_commit() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let landings = (0..1_000).map(|n| said(n, Some(&format!("c{n}")))).collect();
+    admit(&store, landings, now(0)).await;
+    store.settled().await;
+    for n in 2_000..2_020 {
+        admit(&store, vec![said(n, None)], now(0)).await;
+    }
+    let longest = store
+        .read(|sql| {
+            Ok(sql.query_row("SELECT coalesce(max(length(body)), 0) FROM change", [], |row| row.get::<_, i64>(0))?)
+        })
+        .await
+        .unwrap();
+    assert!(longest < 2_000, "{longest} bytes for an event without a click");
+    assert_eq!(store.first_visitor().await.clicks.len(), 1_000);
+}
