@@ -66,11 +66,12 @@ impl Targets {
 }
 
 /// The text before the `?` and that behind, where the latter is a query and nothing else, which says the same wherever it
-/// is read: without a fragment, and without what is skipped or trimmed while a whole URL is read.
+/// is read: without a fragment, and without what is skipped or trimmed while a whole URL is read, as blanks at its end are.
 fn plain_query(text: &str) -> Option<(&str, &str)> {
     let (before, query) = text.split_once('?')?;
-    let is_plain = query.bytes().all(|b| b.is_ascii_graphic() && b != b'#') && !before.contains('#');
-    is_plain.then_some((before, query))
+    let is_whole = !before.contains('#') && before.bytes().last().is_some_and(|b| b' ' < b);
+    let is_plain = query.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    (is_whole && is_plain).then_some((before, query))
 }
 
 #[cfg(test)]
@@ -94,6 +95,7 @@ mod tests {
             assert_eq!(read("http://127.0.0.1/p?a=2"), said("http://127.0.0.1/p?a=2", false, false));
             assert_eq!(read("https://n.example/p?a=1#f"), said("https://n.example/p?a=1#f", true, true));
             assert_eq!(read("https://n.example/p?"), said("https://n.example/p?", true, true));
+            assert_eq!(read("https://n.example/p ?a=1"), said("https://n.example/p%20?a=1", true, true));
             assert_eq!(read("https://n.example/p"), said("https://n.example/p", true, true));
             assert_eq!(read("ftp://n.example/p?a=1"), None);
             assert_eq!(read("https://?a=1"), None);

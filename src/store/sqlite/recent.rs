@@ -20,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use self::moving::Moving;
 use self::stored::{READ_AT_ONCE, Stored};
+use crate::model::click::{Click, Landing};
 use crate::model::ids::VisitorId;
 use crate::model::visitor::Visitor;
 use crate::store::{StoreError, rows};
@@ -31,21 +32,21 @@ const MOVED_FROM: usize = 20_000;
 /// The same, by the size of their record.
 const MOVED_FROM_BYTES: usize = 16_000_000;
 
-/// The same, by the clicks of visitors with many of them, who are kept in memory meanwhile: a click takes 200 to 400 bytes, and
-/// 260 visitors who have a thousand each some 80 MB.
-const MOVED_FROM_CLICKS: usize = 260_000;
+/// The same, by the bytes that visitors take: those with many clicks are kept in memory whole. 80 MB are 260 visitors with a
+/// thousand usual clicks each.
+const MOVED_FROM_WEIGHT: usize = 80_000_000;
 
 /// From so many clicks on, a visitor's row is made when it is moved, not with each event; until then its record says what
 /// changed beside the clicks, where those are as they were.
 const CLICKS_APART_FROM: usize = 16;
 
 /// Moved with each commit, besides two for each that the commit adds: so the last of one generation is in its table
-/// before the next is full, and no commit is much longer than another. A visitor with many clicks counts as
-/// [several](CLICKS_PER_STEP).
+/// before the next is full, and no commit is much longer than another. A large visitor counts as
+/// [several](BYTES_PER_STEP).
 const MOVED_PER_COMMIT: usize = 64;
 
-/// To write so many clicks takes as long as to move a key.
-const CLICKS_PER_STEP: usize = 8;
+/// To write so many bytes of a visitor takes as long as to move a key, or a small visitor.
+const BYTES_PER_STEP: usize = 2_048;
 
 /// Moved at once while nothing else is asked for: some milliseconds, which is how long who asks then may have to wait.
 const MOVED_WHEN_IDLE: usize = 1_000;
@@ -84,6 +85,8 @@ pub(super) enum Person {
         visitor: Arc<Visitor>,
         seen: i64,
         same_clicks: bool,
+        /// What its clicks take of memory.
+        bytes: usize,
     },
     /// Taken over by another.
     Merged {
@@ -96,15 +99,31 @@ pub(super) enum Person {
 impl Person {
     /// How many keys take as long to move.
     fn steps(&self) -> usize {
-        1 + self.clicks_apart() / CLICKS_PER_STEP
+        1 + self.weight() / BYTES_PER_STEP
     }
 
-    fn clicks_apart(&self) -> usize {
+    /// Bytes of most of it.
+    fn weight(&self) -> usize {
         match self {
-            Self::Large { visitor, .. } => visitor.clicks.len(),
-            Self::Changed { .. } | Self::Kept { .. } | Self::Merged { .. } | Self::Gone => 0,
+            Self::Large { bytes, .. } => *bytes,
+            Self::Kept { row, .. } => row.data.len(),
+            Self::Changed { .. } | Self::Merged { .. } | Self::Gone => 0,
         }
     }
+}
+
+/// What clicks take of memory; those of one landing share it.
+fn bytes_of<'c>(clicks: &'c [Click]) -> usize {
+    let len = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+    let of_landing = |Landing { url, referrer, ip, user_agent }: &Landing| {
+        size_of::<Landing>() + url.len() + len(referrer) + len(ip) + len(user_agent)
+    };
+    let mut last: Option<&'c Arc<Landing>> = None;
+    let of_click = |Click { param, value, landing, .. }: &'c Click| {
+        let is_shared = last.replace(landing).is_some_and(|last| Arc::ptr_eq(last, landing));
+        size_of::<Click>() + param.len() + value.len() + if is_shared { 0 } else { of_landing(landing) }
+    };
+    clicks.iter().map(of_click).sum()
 }
 
 /// Why a visitor changes.
@@ -154,14 +173,19 @@ impl Layer {
         rows
     }
 
-    /// Makes rows of the visitors that changed, but for those with many clicks.
-    fn keep(&mut self) {
-        for person in self.persons.values_mut() {
+    /// Makes rows of the visitors that changed, but for those with many clicks. `before` is what was committed lately.
+    fn keep(&mut self, before: &Self) {
+        for (id, person) in &mut self.persons {
             let Person::Changed { visitor, seen, presence, same_clicks } = person else { continue };
             let (visitor, seen) = (visitor.clone(), *seen);
             let is_here = *presence == Presence::Here;
             *person = if is_here && CLICKS_APART_FROM <= visitor.clicks.len() {
-                Person::Large { visitor, seen, same_clicks: *same_clicks }
+                let same_clicks = *same_clicks;
+                let bytes = match before.persons.get(id) {
+                    Some(Person::Large { bytes, .. }) if same_clicks => *bytes,
+                    _ => bytes_of(&visitor.clicks),
+                };
+                Person::Large { visitor, seen, same_clicks, bytes }
             } else {
                 Person::Kept { row: VisitorRow::of(&visitor, seen), visitor: is_here.then_some(visitor) }
             };
@@ -186,10 +210,9 @@ pub(super) struct Recent {
     bytes: usize,
     /// Bytes that the transaction under way adds.
     fresh_bytes: usize,
-    /// Clicks of the visitors with many of them who are not on their way to the tables, and how many more they are with the
-    /// transaction under way.
-    clicks: usize,
-    fresh_clicks: usize,
+    /// Bytes of the visitors who are not on their way to the tables, and how many more with the transaction under way.
+    weight: usize,
+    fresh_weight: usize,
     /// Up to this number, changes are in their tables and `change` holds none.
     moved: i64,
     /// Somebody waits for changes to be moved.
@@ -212,6 +235,7 @@ impl Recent {
             recent.bytes += body.len();
             change::read(sql, body, &mut recent.young)?;
         }
+        recent.weight = recent.young.persons.values().map(Person::weight).sum();
         recent.stored.read_on(sql, READ_AT_ONCE)?;
         Ok(recent)
     }
@@ -267,12 +291,12 @@ impl Recent {
             insert.execute((id, seen, oldest, data))?;
         }
         let added = self.fresh.len();
-        self.fresh_clicks = 0;
+        self.fresh_weight = 0;
         if added != 0 {
-            self.fresh.keep();
+            self.fresh.keep(&self.young);
             for (id, person) in &self.fresh.persons {
-                let before = self.young.persons.get(id).map_or(0, Person::clicks_apart);
-                self.fresh_clicks += person.clicks_apart().saturating_sub(before);
+                let before = self.young.persons.get(id).map_or(0, Person::weight);
+                self.fresh_weight += person.weight().saturating_sub(before);
             }
             let body = change::write(&self.fresh);
             self.fresh_bytes = body.len();
@@ -282,9 +306,8 @@ impl Recent {
         let mut moved = 0;
         if let Some(moving) = &mut self.moving {
             let many = is_idle || self.is_hastened;
-            let steps = added + self.fresh_clicks / CLICKS_PER_STEP;
-            moved = if many { MOVED_WHEN_IDLE } else { steps * 2 + MOVED_PER_COMMIT };
-            moving.move_on(sql, &mut self.stored, moved)?;
+            moved = (added * 2 + MOVED_PER_COMMIT).max(if many { MOVED_WHEN_IDLE } else { 0 });
+            moving.move_on(sql, &mut self.stored, moved + self.fresh_weight * 2 / BYTES_PER_STEP)?;
         }
         self.stored.read_beside(sql, moved)
     }
@@ -301,7 +324,7 @@ impl Recent {
             self.bytes += self.fresh_bytes;
             self.young.keys.extend(self.fresh.keys.drain());
             self.young.persons.extend(self.fresh.persons.drain());
-            self.clicks += self.fresh_clicks;
+            self.weight += self.fresh_weight;
         }
         if let Some(moving) = &mut self.moving {
             if !moving.committed() {
@@ -311,7 +334,7 @@ impl Recent {
             self.moving = None;
         }
         let is_full =
-            MOVED_FROM <= self.young.len() || MOVED_FROM_BYTES <= self.bytes || MOVED_FROM_CLICKS <= self.clicks;
+            MOVED_FROM <= self.young.len() || MOVED_FROM_BYTES <= self.bytes || MOVED_FROM_WEIGHT <= self.weight;
         if is_full || ((is_idle || self.is_hastened) && self.young.len() != 0) {
             self.set_moving();
         }
@@ -338,6 +361,6 @@ impl Recent {
 
     fn set_moving(&mut self) {
         self.moving = Some(Moving::new(std::mem::take(&mut self.young), self.last_change));
-        (self.bytes, self.clicks) = (0, 0);
+        (self.bytes, self.weight) = (0, 0);
     }
 }

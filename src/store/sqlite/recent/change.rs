@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{KeyRow, Layer, Person, VisitorRow};
+use super::{KeyRow, Layer, Person, VisitorRow, bytes_of};
 use crate::model::click::Click;
 use crate::model::ids::VisitorId;
 use crate::model::visitor::Visitor;
@@ -26,10 +26,12 @@ pub(super) fn write(layer: &Layer) -> String {
     for (id, person) in &layer.persons {
         match person {
             Person::Kept { row: of, .. } => row(&mut out, *id, of),
-            Person::Large { visitor, seen, same_clicks: true } => {
+            Person::Large { visitor, seen, same_clicks: true, .. } => {
                 line(&mut out, format_args!("h {id} {seen} {}", rows::write_visitor_but_clicks(visitor)));
             }
-            Person::Large { visitor, seen, same_clicks: false } => row(&mut out, *id, &VisitorRow::of(visitor, *seen)),
+            Person::Large { visitor, seen, same_clicks: false, .. } => {
+                row(&mut out, *id, &VisitorRow::of(visitor, *seen))
+            }
             Person::Changed { .. } => unreachable!("rows were made of those that changed"),
             Person::Merged { into, seen } => line(&mut out, format_args!("m {id} {seen} {into}")),
             Person::Gone => line(&mut out, format_args!("-v {id}")),
@@ -77,7 +79,8 @@ fn read_line(sql: &Connection, line: &str, layer: &mut Layer) -> Result<Option<(
             let data = line.splitn(4, ' ').nth(3).unwrap_or_default();
             let Some(clicks) = clicks_so_far(sql, id, layer)? else { return Ok(None) };
             let visitor = Arc::new(Visitor { clicks, ..rows::read_visitor(VisitorId(id), data)? });
-            layer.persons.insert(id, Person::Large { visitor, seen, same_clicks: false });
+            let bytes = bytes_of(&visitor.clicks);
+            layer.persons.insert(id, Person::Large { visitor, seen, same_clicks: false, bytes });
         }
         "m" => {
             let (Some(seen), Some(into)) = (number(&mut parts), number(&mut parts)) else { return Ok(None) };
@@ -89,8 +92,8 @@ fn read_line(sql: &Connection, line: &str, layer: &mut Layer) -> Result<Option<(
     Ok(Some(()))
 }
 
-/// A visitor's clicks before a change that says nothing of them. Where the change was moved to the table already, the table
-/// has the clicks of a later one, whose own line follows.
+/// A visitor's clicks before a change that says nothing of them. Where later changes were moved to the table already, it says
+/// what they left: other clicks, or no visitor any more. Their lines follow, and are read over this.
 fn clicks_so_far(sql: &Connection, id: i64, layer: &Layer) -> Result<Option<Arc<Vec<Click>>>, StoreError> {
     let of_row = |data: &str| Ok(Some(rows::read_visitor(VisitorId(id), data)?.clicks));
     match layer.persons.get(&id) {
@@ -100,7 +103,7 @@ fn clicks_so_far(sql: &Connection, id: i64, layer: &Layer) -> Result<Option<Arc<
         None => {
             let mut select = sql.prepare_cached("SELECT data FROM visitor WHERE id = ?1")?;
             let data: Option<Option<String>> = select.query_row([id], |row| row.get(0)).optional()?;
-            data.flatten().map_or(Ok(None), |data| of_row(&data))
+            data.flatten().map_or_else(|| Ok(Some(Arc::default())), |data| of_row(&data))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Visitors with many clicks, of whom a change may be on record without the clicks.
 
 use super::*;
-use crate::store::sqlite::visitors;
+use crate::store::sqlite::recent::{Person, Presence, Recent};
+use crate::store::sqlite::{schema, visitors};
 
 const MANY: usize = 40;
 
@@ -70,4 +71,45 @@ async fn a_change_without_clicks_leaves_most_of_the_visitor_out_of_the_commit() 
         .unwrap();
     assert!(longest < 2_000, "{longest} bytes for an event without a click");
     assert_eq!(store.first_visitor().await.clicks.len(), 1_000);
+}
+
+/// A change without clicks, and then the visitor's end, which has come to the table while the record of both is still there.
+#[test]
+fn a_start_reads_changes_of_somebody_whose_end_is_in_the_table_already() {
+    let nobody = |id| Arc::new(Visitor::new(VisitorId(id), "shop".into()));
+    let mut many = Visitor::new(VisitorId(1), "shop".into());
+    for n in 0..MANY {
+        Sample.remember(&mut many, &said(n, Some(&format!("c{n}"))));
+    }
+    let many = Arc::new(many);
+    let changed = |visitor: &Arc<Visitor>, presence, same_clicks| Person::Changed {
+        visitor: visitor.clone(),
+        seen: 1,
+        presence,
+        same_clicks,
+    };
+    for end in [|| Person::Merged { into: 2, seen: 2 }, || Person::Gone] {
+        let sql = Connection::open_in_memory().unwrap();
+        schema::migrate(&sql).unwrap();
+        let mut recent = Recent::read(&sql).unwrap();
+        let commit = |recent: &mut Recent, is_idle| {
+            recent.write(&sql, is_idle).unwrap();
+            recent.committed(is_idle);
+        };
+        recent.set_person(VisitorId(1), changed(&many, Presence::New, false));
+        commit(&mut recent, false);
+        recent.set_person(VisitorId(1), changed(&many, Presence::Here, true));
+        commit(&mut recent, false);
+        recent.set_person(VisitorId(1), end());
+        (10..3_000).for_each(|id| recent.set_person(VisitorId(id), changed(&nobody(id), Presence::Here, false)));
+        commit(&mut recent, true);
+        // The next moves some, those with the lowest numbers first.
+        commit(&mut recent, true);
+        let whole = "SELECT count(*) FROM visitor WHERE id = 1 AND data IS NOT NULL";
+        assert_eq!(sql.query_row(whole, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "it is moved");
+        assert!(recent.is_unmoved(), "and others are not");
+        let read = Recent::read(&sql).unwrap();
+        assert!(matches!(read.person(VisitorId(1)), Some(Person::Merged { into: 2, .. } | Person::Gone)));
+        assert!(read.is_unmoved());
+    }
 }
