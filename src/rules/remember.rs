@@ -104,18 +104,6 @@ pub fn merge(into: &mut Visitor, from: Visitor, unique: &dyn Fn(&str) -> bool, s
     clicks::differ((&landings, &sessions), into, unique, session_timeout)
 }
 
-/// Forgets clicks older than `clicks_before` (the untimed by when they were last sent) and the sessions that ended before.
-/// Says whether there was anything to forget.
-pub fn forget_before(visitor: &mut Visitor, clicks_before: Time) -> bool {
-    let had = (visitor.clicks.len(), visitor.sessions.len());
-    let is_old = |click: &Click| click.time.unwrap_or(click.seen) < clicks_before;
-    if visitor.clicks.iter().any(is_old) {
-        Arc::make_mut(&mut visitor.clicks).retain(|click| !is_old(click));
-    }
-    visitor.sessions.retain(|session| clicks_before <= session.end);
-    had != (visitor.clicks.len(), visitor.sessions.len())
-}
-
 // === facts ===
 
 /// How a standard field is remembered.

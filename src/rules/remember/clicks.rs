@@ -144,8 +144,8 @@ fn one(landings: &[Click], group: &[Group<'_>]) -> Click {
     Click { time: first.time, seen: first.seen, ..on_page.clone() }
 }
 
-/// Whether all of both have values of their own: then each is a click of its own, whatever the sessions are. False where that would
-/// have to be found out, since two values have the same hash.
+/// Whether all of both have values of their own: then each is a click of its own, whatever the sessions are. False where that
+/// would have to be found out, since two have the same hash.
 fn are_different(landings: &[Click], more: &[Click]) -> bool {
     if landings.len() + more.len() < 2 {
         return true;
@@ -160,8 +160,8 @@ fn are_different(landings: &[Click], more: &[Click]) -> bool {
     hashes.windows(2).all(|pair| pair[0] != pair[1])
 }
 
-/// Adds clicks where no value, known or added, stands twice, and says whether there is one more of them now; `None`, and
-/// nothing is done, where there may be such a value.
+/// Adds clicks where no value, known or added, stands twice, and says whether any of them is kept; `None`, and nothing is done,
+/// where there may be such a value.
 pub(super) fn add_different(visitor: &mut Visitor, clicks: &[Click]) -> Option<bool> {
     if !are_different(&visitor.clicks, clicks) {
         return None;

@@ -312,20 +312,6 @@ fn a_session_forced_without_a_page_lands_on_its_first_click() {
 }
 
 #[test]
-fn old_clicks_and_sessions_are_forgotten() {
-    let mut visitor = of(&[
-        view(0, "/?aff=1"),
-        with(event(minute(1)), &[(Field::Gclid, "g")]),
-        view(100, "/?aff=2"),
-        with(event(minute(100)), &[(Field::Awc, "a")]),
-    ]);
-    assert!(!forget_before(&mut visitor, minute(0)));
-    assert!(forget_before(&mut visitor, minute(50)));
-    assert_eq!(shown(&visitor), ["awc=a@?", "aff=2@100"]);
-    assert_eq!(visitor.sessions.len(), 1);
-}
-
-#[test]
 fn what_is_kept_is_bounded() {
     let mut visitor = visitor();
     for n in 0..1_200 {

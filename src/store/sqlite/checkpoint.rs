@@ -21,13 +21,13 @@ use super::syncer::Broken;
 use super::writer::of_sqlite;
 use crate::store::StoreError;
 
-/// Pages of the log from which on it is copied: 24 MB of 8 KiB each. Rare enough that pages written again and again are copied
-/// once, and small enough to reopen at once.
-const COPIED_FROM: i64 = 3_000;
+/// Bytes of the log from which on it is copied. Rare enough that pages written again and again are copied once, and small
+/// enough to reopen at once.
+const COPIED_FROM: i64 = 24_000_000;
 
-/// Pages at which the writer waits for the thread: a disk that can't keep up slows admission, not grows the log. A reader of
+/// Bytes at which the writer waits for the thread: a disk that can't keep up slows admission, not grows the log. A reader of
 /// what was can keep it all the same.
-const LOG_MAX: i64 = 8_000;
+const LOG_MAX: i64 = 64_000_000;
 
 /// Copies in succession: the first few leave nothing but a commit or two, and the others are attempts to come between two.
 const COPIES_MAX: usize = 8;
@@ -37,6 +37,7 @@ const SETTINGS: &str = "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -64; PR
 
 /// The writer's side: looks at the log's length after each commit.
 pub(super) struct Checkpoints {
+    /// In pages, as the log's length is told.
     copied_from: i64,
     log_max: i64,
     /// Pages of the log after the last commit.
@@ -66,7 +67,8 @@ impl Drop for Checkpoints {
 /// # Errors
 /// The thread could not be started, or SQLite's.
 pub(super) fn start(writer: &mut Connection, beside: Connection, broken: Broken) -> Result<Checkpoints, StoreError> {
-    start_with(writer, beside, broken, (COPIED_FROM, LOG_MAX))
+    let page: i64 = writer.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    start_with(writer, beside, broken, (COPIED_FROM / page, LOG_MAX / page))
 }
 
 fn start_with(

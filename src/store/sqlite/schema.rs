@@ -101,8 +101,8 @@ const MIGRATIONS: &[&str] = &["
 /// Settings of a connection that writes. `NORMAL`: who makes commits durable is the syncer, before anyone is told. What the log
 /// grew beyond 64 MB under a long read is given back afterwards.
 ///
-/// Pages of 8 KiB hold six rows that an event leaves behind, not the one or two of SQLite's usual 4 KiB: fewer are split, written
-/// and copied. A store keeps the pages that it was made with.
+/// Pages of 8 KiB hold some six of the rows that an event leaves behind, SQLite's usual ones of 4 KiB three: half as many are
+/// written and copied, each of which is a system call or two. A store keeps the pages that it was made with.
 pub(super) const WRITER: &str = "
     PRAGMA page_size = 8192;
     PRAGMA journal_mode = WAL;

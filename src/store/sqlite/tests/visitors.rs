@@ -1,4 +1,4 @@
-//! Visitors with many clicks, of whom a change may be on record without the clicks.
+//! Visitors with many clicks, of whom a change may be on record without the clicks; and with old ones.
 
 use super::*;
 use crate::store::sqlite::recent::{Person, Presence, Recent};
@@ -112,4 +112,23 @@ fn a_start_reads_changes_of_somebody_whose_end_is_in_the_table_already() {
         assert!(matches!(read.person(VisitorId(1)), Some(Person::Merged { into: 2, .. } | Person::Gone)));
         assert!(read.is_unmoved());
     }
+}
+
+#[tokio::test]
+async fn the_sweep_takes_old_clicks_of_whom_it_leaves_the_untimed_by_when_they_were_sent() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let untimed = |n, value| {
+        let mut one = said(n, Some(value));
+        one.clicks[0].time = None;
+        one
+    };
+    let came =
+        vec![said(10, Some("old")), untimed(11, "old, untimed"), said(200, Some("timed")), untimed(201, "untimed")];
+    admit(&store, came, now(300)).await;
+    store.settled().await;
+    let limits = SweepLimits { now: now(400), log_before: now(0), clicks_before: now(100) };
+    while store.sweep(limits).await.unwrap() {}
+    let left = store.first_visitor().await;
+    assert_eq!(left.clicks.iter().map(|click| &*click.value).collect::<Vec<_>>(), ["timed", "untimed"]);
 }
