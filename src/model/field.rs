@@ -2,8 +2,9 @@
 //!
 //! Refuses: reading events. A dialect asks here what a name means.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
 
 /// A standard field that holds one text. The fields that hold something else (name, time, items, consent, …) are members
 /// of [`super::event::Event`].
@@ -116,7 +117,7 @@ impl Field {
     /// The field a sender means by `name`, in camelCase or snake_case; `None` for anything else.
     pub fn from_name(name: &str) -> Option<Self> {
         // Every field of every event is looked up, so not by comparing it with some seventy names.
-        static BY_SPELLING: LazyLock<HashMap<&str, Field>> =
+        static BY_SPELLING: LazyLock<FxHashMap<&str, Field>> =
             LazyLock::new(|| Field::SPELLINGS.iter().copied().collect());
         let field = if name.contains('_') { BY_SPELLING.get(&*camel(name)) } else { BY_SPELLING.get(name) };
         field.copied()

@@ -1,9 +1,9 @@
 //! What recent commits changed among keys and visitors: in memory, with the table `change` as its record.
 //!
 //! A key is a hash, so keys that come together lie apart in their table: written at once, each costs a page of the log. So
-//! a commit appends what it changed to `change`, in one row, and the changes are moved to their tables later, in order
-//! and a bounded number with each commit, when one page takes many of them and a visitor's views have become one row. Whoever
-//! asks is answered from memory first. After a crash, `change` is read back. Visitors are numbered as they come, so those who
+//! a commit appends what it changed to `change`, in one row, and the changes are moved to their tables later, in order and a
+//! bounded number with each commit that brings others, when one page takes many of them and a visitor's views have become one row.
+//! Whoever asks is answered from memory first. After a crash, `change` is read back. Visitors are numbered as they come, so those who
 //! come for the first time lie together, and are written at once.
 //!
 //! Refuses: meaning. It knows no event and no rule; what a key leads to is its callers' business. And nobody else writes
@@ -13,10 +13,10 @@ mod change;
 mod moving;
 mod stored;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
+use rustc_hash::FxHashMap;
 
 use self::moving::Moving;
 use self::stored::{READ_AT_ONCE, Stored};
@@ -25,9 +25,12 @@ use crate::model::ids::VisitorId;
 use crate::model::visitor::Visitor;
 use crate::store::{StoreError, rows};
 
-/// Changes after which those gathered are moved to their tables: some thousand events, so that a page takes several, and
-/// few enough to be read back at once and held twice in some ten megabytes.
-const MOVED_FROM: usize = 20_000;
+/// Changes of keys after which those gathered are moved to their tables: of some ten thousand events, so that a page takes several
+/// of them where the table has ten thousands of pages, and few enough to be read back at once and held twice in four megabytes.
+const MOVED_FROM_KEYS: usize = 57_000;
+
+/// The same, by visitors, of whom each takes some kilobytes.
+const MOVED_FROM_PERSONS: usize = 10_000;
 
 /// The same, by the size of their record.
 const MOVED_FROM_BYTES: usize = 16_000_000;
@@ -153,11 +156,12 @@ impl VisitorRow {
     }
 }
 
-/// Changes, the last of each key and visitor. A key that is `None` was taken away.
+/// Changes, the last of each key and visitor. A key that is `None` was taken away. Keys are secretly hashed already and
+/// visitors numbered by us, so nobody outside can make them collide.
 #[derive(Debug, Default)]
 struct Layer {
-    keys: HashMap<i64, Option<KeyRow>>,
-    persons: HashMap<i64, Person>,
+    keys: FxHashMap<i64, Option<KeyRow>>,
+    persons: FxHashMap<i64, Person>,
 }
 
 impl Layer {
@@ -190,6 +194,11 @@ impl Layer {
                 Person::Kept { row: VisitorRow::of(&visitor, seen), visitor: is_here.then_some(visitor) }
             };
         }
+    }
+
+    /// All keys, but those that were taken away.
+    fn present_keys(&self) -> impl Iterator<Item = i64> {
+        self.keys.iter().filter(|(_, row)| row.is_some()).map(|(hash, _)| *hash)
     }
 
     fn len(&self) -> usize {
@@ -236,7 +245,8 @@ impl Recent {
             change::read(sql, body, &mut recent.young)?;
         }
         recent.weight = recent.young.persons.values().map(Person::weight).sum();
-        recent.stored.read_on(sql, READ_AT_ONCE)?;
+        recent.young.present_keys().for_each(|hash| recent.stored.add(hash));
+        recent.read_on(sql)?;
         Ok(recent)
     }
 
@@ -255,12 +265,14 @@ impl Recent {
 
     /// What `hash` leads to.
     pub(super) fn key(&self, sql: &Connection, hash: i64) -> Result<Option<KeyRow>, StoreError> {
-        let known = self.fresh.keys.get(&hash).or_else(|| self.young.keys.get(&hash));
-        if let Some(row) = known.or_else(|| self.moving.as_ref()?.key(hash)) {
+        if let Some(row) = self.fresh.keys.get(&hash) {
             return Ok(*row);
         }
         if self.stored.lacks(hash) {
             return Ok(None);
+        }
+        if let Some(row) = self.young.keys.get(&hash).or_else(|| self.moving.as_ref()?.key(hash)) {
+            return Ok(*row);
         }
         let mut select = sql.prepare_cached("SELECT value, until FROM key WHERE hash = ?1")?;
         Ok(select.query_row([hash], |row| Ok(KeyRow { value: row.get(0)?, until: row.get(1)? })).optional()?)
@@ -304,17 +316,29 @@ impl Recent {
                 .execute((self.last_change + 1, body))?;
         }
         let mut moved = 0;
-        if let Some(moving) = &mut self.moving {
-            let many = is_idle || self.is_hastened;
+        let many = is_idle || self.is_hastened;
+        // Outcomes are committed alone, and slots wait for them: the next events move what is to be moved.
+        if let Some(moving) = self.moving.as_mut().filter(|_| added != 0 || many) {
             moved = (added * 2 + MOVED_PER_COMMIT).max(if many { MOVED_WHEN_IDLE } else { 0 });
-            moving.move_on(sql, &mut self.stored, moved + self.fresh_weight * 2 / BYTES_PER_STEP)?;
+            moving.move_on(sql, moved + self.fresh_weight * 2 / BYTES_PER_STEP)?;
         }
         self.stored.read_beside(sql, moved)
     }
 
     /// Uses an idle moment to learn which keys their table holds.
     pub(super) fn read_on(&mut self, sql: &Connection) -> Result<(), StoreError> {
-        self.stored.read_on(sql, READ_AT_ONCE)
+        self.stored.read_on(sql, READ_AT_ONCE)?;
+        self.make_room();
+        Ok(())
+    }
+
+    /// Gives the filter room for the keys that have come.
+    fn make_room(&mut self) {
+        if self.stored.is_full() {
+            self.stored.grow();
+            let moving = self.moving.iter().flat_map(Moving::keys);
+            self.young.present_keys().chain(moving).for_each(|hash| self.stored.add(hash));
+        }
     }
 
     /// The transaction is on the disk.
@@ -322,10 +346,12 @@ impl Recent {
         if self.fresh.len() != 0 {
             self.last_change += 1;
             self.bytes += self.fresh_bytes;
+            self.fresh.present_keys().for_each(|hash| self.stored.add(hash));
             self.young.keys.extend(self.fresh.keys.drain());
             self.young.persons.extend(self.fresh.persons.drain());
             self.weight += self.fresh_weight;
         }
+        self.make_room();
         if let Some(moving) = &mut self.moving {
             if !moving.committed() {
                 return;
@@ -333,8 +359,10 @@ impl Recent {
             self.moved = moving.last_change;
             self.moving = None;
         }
-        let is_full =
-            MOVED_FROM <= self.young.len() || MOVED_FROM_BYTES <= self.bytes || MOVED_FROM_WEIGHT <= self.weight;
+        let is_full = MOVED_FROM_KEYS <= self.young.keys.len()
+            || MOVED_FROM_PERSONS <= self.young.persons.len()
+            || MOVED_FROM_BYTES <= self.bytes
+            || MOVED_FROM_WEIGHT <= self.weight;
         if is_full || ((is_idle || self.is_hastened) && self.young.len() != 0) {
             self.set_moving();
         }
@@ -364,3 +392,6 @@ impl Recent {
         (self.bytes, self.weight) = (0, 0);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,12 +108,12 @@ pub(super) const WRITER: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     PRAGMA journal_size_limit = 67108864;
-    PRAGMA cache_size = -8192;
+    PRAGMA cache_size = -6144;
     PRAGMA temp_store = MEMORY;
 ";
 
 /// Settings of a connection that only reads.
-pub(super) const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -4096;";
+pub(super) const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;";
 
 /// Brings the store up to date, each step in a transaction of its own.
 ///

@@ -4,7 +4,6 @@
 
 use rusqlite::Connection;
 
-use super::stored::Stored;
 use super::{KeyRow, Layer, Person, VisitorRow};
 
 /// A generation of changes on its way to the tables, in the order of its keys and visitors.
@@ -37,6 +36,11 @@ impl Moving {
         self.persons.binary_search_by_key(&id, |(key, _)| *key).ok().map(|at| &self.persons[at].1)
     }
 
+    /// All keys, but those that were taken away.
+    pub(super) fn keys(&self) -> impl Iterator<Item = i64> {
+        self.keys.iter().filter(|(_, row)| row.is_some()).map(|(hash, _)| *hash)
+    }
+
     fn len(&self) -> usize {
         self.keys.len() + self.persons.len()
     }
@@ -54,21 +58,16 @@ impl Moving {
     }
 
     /// Moves as many as so many steps take; with the last of them goes their record.
-    pub(super) fn move_on(&mut self, sql: &Connection, stored: &mut Stored, steps: usize) -> rusqlite::Result<()> {
+    pub(super) fn move_on(&mut self, sql: &Connection, steps: usize) -> rusqlite::Result<()> {
         let end = self.done_after(steps);
         let border = self.keys.len();
         let mut set = sql.prepare_cached("INSERT OR REPLACE INTO key (hash, value, until) VALUES (?1, ?2, ?3)")?;
         let mut remove = sql.prepare_cached("DELETE FROM key WHERE hash = ?1")?;
         for (hash, row) in &self.keys[self.done.min(border)..end.min(border)] {
             match row {
-                Some(KeyRow { value, until }) => {
-                    set.execute((hash, value, until))?;
-                    stored.add(*hash);
-                }
-                None => {
-                    remove.execute([hash])?;
-                }
-            }
+                Some(KeyRow { value, until }) => set.execute((hash, value, until))?,
+                None => remove.execute([hash])?,
+            };
         }
         let mut keep = sql.prepare_cached(
             "INSERT OR REPLACE INTO visitor (id, merged_into, seen, oldest, data) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -1,4 +1,4 @@
-//! Which keys the table `key` may hold: a Bloom filter of them, in memory.
+//! Which keys the table `key` may hold, or will once they are moved there: a Bloom filter of them, in memory.
 //!
 //! Most keys of most events are new. To learn from the table that it lacks one costs a walk down its tree, which in a great
 //! store ends at the disk. The filter is made beside the work, from the table as it is found; until that is done, whoever
@@ -46,19 +46,25 @@ impl Stored {
         Self { filter, added: 0, read_from: Some(i64::MIN) }
     }
 
-    /// Whether the table surely has no such key.
+    /// Whether there surely is no such key, neither in the table nor on the way to it.
     pub(super) fn lacks(&self, hash: i64) -> bool {
         self.read_from.is_none() && !self.filter.contains_hash(hash.cast_unsigned())
     }
 
-    /// The table has got this key.
+    /// A key has come that the table will get.
     pub(super) fn add(&mut self, hash: i64) {
         self.added += usize::from(!self.filter.insert_hash(hash.cast_unsigned()));
+    }
+
+    /// Whether it holds more keys than it was made for, and may still grow.
+    pub(super) fn is_full(&self) -> bool {
         let bits = self.filter.num_bits();
-        if bits / BITS_PER_KEY < self.added && bits < BITS_MAX {
-            // The table is read once more.
-            *self = Self::with_bits(bits * 2);
-        }
+        bits / BITS_PER_KEY < self.added && bits < BITS_MAX
+    }
+
+    /// Begins anew with twice the room. The table is read once more; whoever knows of keys on the way to it adds them.
+    pub(super) fn grow(&mut self) {
+        *self = Self::with_bits(self.filter.num_bits() * 2);
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -76,11 +82,8 @@ impl Stored {
         let mut select = sql.prepare_cached("SELECT hash FROM key WHERE ?1 <= hash ORDER BY hash LIMIT ?2")?;
         let found = select.query_map((from, i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?;
         let found: Vec<i64> = found.collect::<Result<_, _>>()?;
-        let bits = self.filter.num_bits();
         found.iter().for_each(|hash| self.add(*hash));
-        if bits == self.filter.num_bits() {
-            self.read_from = found.last().filter(|_| limit <= found.len()).and_then(|last| last.checked_add(1));
-        }
+        self.read_from = found.last().filter(|_| limit <= found.len()).and_then(|last| last.checked_add(1));
         Ok(())
     }
 }
@@ -129,13 +132,11 @@ mod tests {
         stored.read_on(&sql, READ_AT_ONCE).expect("reads");
         assert!(stored.is_whole());
         let full = i64::try_from(BITS_MIN / BITS_PER_KEY).expect("is small");
-        (0..full * 2)
-            .map(hash)
-            .take_while(|n| {
-                stored.add(*n);
-                stored.is_whole()
-            })
-            .for_each(drop);
+        let mut keys = (0..full * 2).map(hash);
+        while !stored.is_full() {
+            stored.add(keys.next().expect("twice as many do not fit"));
+        }
+        stored.grow();
         assert_eq!(stored.filter.num_bits(), BITS_MIN * 2);
         assert!(!stored.lacks(hash(i64::MAX)), "nothing is denied meanwhile");
         stored.read_on(&sql, READ_AT_ONCE).expect("reads");

@@ -1,0 +1,76 @@
+//! Keys on the way to their table.
+
+use super::*;
+use crate::store::sqlite::schema;
+
+/// Tables, and what recently changed of them.
+struct Commits {
+    sql: Connection,
+    recent: Recent,
+}
+
+impl Commits {
+    fn new() -> Self {
+        let sql = Connection::open_in_memory().unwrap();
+        schema::migrate(&sql).unwrap();
+        let recent = Recent::read(&sql).unwrap();
+        Self { sql, recent }
+    }
+
+    /// Commits these keys, each of which leads to its own number.
+    fn commit(&mut self, keys: std::ops::Range<i64>, is_idle: bool) {
+        keys.for_each(|n| self.recent.set_key(hash(n), KeyRow { value: n, until: FOR_VISITOR }));
+        self.recent.write(&self.sql, is_idle).unwrap();
+        self.recent.committed(is_idle);
+    }
+
+    fn found(&self, n: i64) -> Option<i64> {
+        self.recent.key(&self.sql, hash(n)).unwrap().map(|row| row.value)
+    }
+
+    /// How many are in the table.
+    fn moved(&self) -> usize {
+        let count: i64 = self.sql.query_row("SELECT count(*) FROM key", [], |row| row.get(0)).unwrap();
+        usize::try_from(count).unwrap()
+    }
+}
+
+/// Spreads neighbours, as hashes are.
+fn hash(n: i64) -> i64 {
+    n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed())
+}
+
+#[test]
+fn a_commit_that_changes_nothing_moves_nothing_unless_the_moment_is_idle() {
+    let mut commits = Commits::new();
+    // An idle moment finds them, the next ones move them.
+    commits.commit(0..3000, true);
+    commits.commit(0..0, false);
+    assert_eq!(commits.moved(), 0);
+    commits.commit(3000..3001, false);
+    assert_eq!(commits.moved(), MOVED_PER_COMMIT + 2);
+    commits.commit(0..0, true);
+    assert_eq!(commits.moved(), MOVED_PER_COMMIT + 2 + MOVED_WHEN_IDLE);
+    assert!((0..=3000).all(|n| commits.found(n) == Some(n)));
+    assert_eq!(commits.found(3001), None);
+}
+
+#[test]
+fn a_filter_that_is_made_anew_denies_no_key_on_its_way() {
+    let mut commits = Commits::new();
+    commits.commit(0..100, true);
+    commits.commit(100..200, true);
+    commits.recent.remove_key(hash(150));
+    let mut others = (1_000_000..).map(hash);
+    while !commits.recent.stored.is_full() {
+        commits.recent.stored.add(others.next().unwrap());
+    }
+    commits.commit(200..201, false);
+    assert!(!commits.recent.stored.is_whole(), "it was made anew");
+    while !commits.recent.stored.is_whole() {
+        commits.recent.read_on(&commits.sql).unwrap();
+    }
+    assert!(commits.moved() < 201, "some are on their way");
+    assert!((0..=200).all(|n| commits.found(n) == Some(n).filter(|n| *n != 150)));
+    assert_eq!(commits.found(201), None);
+}
