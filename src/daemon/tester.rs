@@ -15,7 +15,7 @@ use crate::dispatch::{Answer, Aside, Lanes, Ledger, Untried};
 use crate::model::connector::Mode;
 use crate::model::event::Event;
 use crate::model::ids::{ConnectorName, DeliveryId, Seq};
-use crate::model::record::{Job, Record};
+use crate::model::record::{Haste, Job, Record};
 use crate::model::time::Time;
 use crate::pipeline::ledger::{StoreLedger, Suspects};
 use crate::pipeline::tester::{OnDemandError, admit};
@@ -98,8 +98,8 @@ impl Alone {
 struct NothingElse(StoreLedger);
 
 impl Ledger for NothingElse {
-    fn record(&self, record: Record) -> Answer<()> {
-        self.0.record(record)
+    fn record(&self, record: Record, haste: Haste) -> Answer<()> {
+        self.0.record(record, haste)
     }
 
     fn untried(&self, _: &ConnectorName, from: Seq, _: usize) -> Answer<Untried> {

@@ -15,7 +15,7 @@ use crate::model::delivery::{Reason, Sending, State};
 use crate::model::ids::DeliveryId;
 use crate::model::outcome::{Met, Outcome};
 use crate::model::postback::Postback;
-use crate::model::record::{Attempt, Entry, Job, Record, ShownRequest};
+use crate::model::record::{Attempt, Entry, Haste, Job, Record, ShownRequest};
 use crate::model::secret::Secrets;
 use crate::model::time::Time;
 use crate::rules::judge::{self, Case, Deadline};
@@ -42,6 +42,8 @@ pub(crate) struct Task {
     pub(crate) is_probe: bool,
     /// How long it was parked since its first attempt was due.
     pub(crate) parked: Duration,
+    /// Of its outcome: whether its slot is needed again.
+    pub(crate) haste: Haste,
 }
 
 /// What the lane learns from an attempt that is on record.
@@ -66,7 +68,7 @@ struct Made {
 /// # Errors
 /// The ledger failed. What was sent is not sent again because of it.
 pub(crate) async fn run(task: Task, ledger: &dyn Ledger, watch: &dyn Watch) -> Result<Done, LedgerFailed> {
-    let Task { mut job, setup, is_probe, parked } = task;
+    let Task { mut job, setup, is_probe, parked, haste } = task;
     let id = job.delivery.id;
     if ledger.is_withdrawn(id) {
         return Ok(Done { id, is_probe, sign: Sign::None, pause_until: None, again: None });
@@ -75,7 +77,7 @@ pub(crate) async fn run(task: Task, ledger: &dyn Ledger, watch: &dyn Watch) -> R
     let at = clock::now();
     // Copied out before the record takes the entry away.
     let seen = Seen::of(&made.entry);
-    ledger.record(record(&job, at, made.entry)).await?;
+    ledger.record(record(&job, at, made.entry), haste).await?;
     // Cancelled while it was on its way, it has ended otherwise.
     let is_withdrawn = ledger.is_withdrawn(id);
     seen.tell(&job, at, is_withdrawn, watch);
@@ -127,7 +129,7 @@ async fn make(job: &mut Job, setup: &Setup, parked: Duration, ledger: &dyn Ledge
         Some(Err(met)) => (met.clone(), &connector.secrets),
         Some(Ok(_)) | None => {
             if spec.on_uncertain != OnUncertain::Resend {
-                ledger.record(record(job, now, Entry::Started { number })).await?;
+                ledger.record(record(job, now, Entry::Started { number }), Haste::Now).await?;
                 job.on_record = true;
             }
             let secrets =

@@ -25,7 +25,7 @@ use super::{Aside, LaneState, Ledger, LedgerFailed, Untried, Watch, clock};
 use crate::model::connector::{Limits, Mode};
 use crate::model::delivery::Sending;
 use crate::model::ids::{ConnectorName, Seq};
-use crate::model::record::Job;
+use crate::model::record::{Haste, Job};
 use crate::model::time::Time;
 
 /// First attempts that a lane should have room for: what admission has under way.
@@ -49,6 +49,9 @@ const ROOM_WITHIN: Duration = pace::MEASURED_OVER;
 
 /// A lane looks at the wall clock at least this often, since a sleep does not notice when it is set.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
+
+/// A lane that has so many times the slots it uses has plenty: nothing waits for one.
+const SLOTS_PLENTY: usize = 2;
 
 /// The part of a second whose share of the rate may be sent at one go: timers do not wake more often than that.
 const BURST_PART: f64 = 0.02;
@@ -473,7 +476,9 @@ impl State {
         }
         self.slots_used += 1;
         let parked = self.parking.within(sending, job.first_due, now);
-        Next::Start(Box::new(Task { job, setup, is_probe, parked }))
+        let is_busy = concurrency < self.slots_used * SLOTS_PLENTY;
+        let haste = if is_busy { Haste::Now } else { Haste::Soon };
+        Next::Start(Box::new(Task { job, setup, is_probe, parked, haste }))
     }
 
     /// True once, when somebody waited for room and there is.

@@ -31,7 +31,7 @@ use crate::model::connector::Mode;
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::{ConnectorName, DeliveryId, Seq};
 use crate::model::outcome::Outcome;
-use crate::model::record::{Job, Record};
+use crate::model::record::{Haste, Job, Record};
 use crate::model::time::Time;
 
 pub use client::ClientFailed;
@@ -69,7 +69,7 @@ pub struct Aside {
 /// What a lane needs of the store.
 pub trait Ledger: Send + Sync + 'static {
     /// Answers once the record is durable.
-    fn record(&self, record: Record) -> Answer<()>;
+    fn record(&self, record: Record, haste: Haste) -> Answer<()>;
 
     /// Deliveries of `connector` that were decided to be sent at once and have no entry yet, of events admitted at
     /// `from` or later, at most `limit`, in order of admission. `next` is where the scan stopped: beyond the newest

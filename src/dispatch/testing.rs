@@ -24,7 +24,7 @@ use crate::model::facts::{Facts, Known};
 use crate::model::ids::{ConnectorName, DeliveryId, Seq, StoreTag, VisitorId};
 use crate::model::outcome::Outcome;
 use crate::model::postback::Method;
-use crate::model::record::{Attempt, Entry, Job, Record};
+use crate::model::record::{Attempt, Entry, Haste, Job, Record};
 use crate::model::retry::RetryPolicy;
 use crate::model::secret::{Secrets, Text};
 use crate::model::template::{Place, Segment, Template, UrlTemplate};
@@ -178,11 +178,14 @@ pub(crate) struct FakeLedger {
     pub(crate) rows: Arc<Mutex<BTreeMap<DeliveryId, Row>>>,
     gate: watch::Sender<bool>,
     pub(crate) fails: Arc<Mutex<bool>>,
+    /// How soon each record was to be durable.
+    pub(crate) hastes: Mutex<Vec<Haste>>,
 }
 
 impl FakeLedger {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { rows: Arc::default(), gate: watch::Sender::new(true), fails: Arc::default() })
+        let gate = watch::Sender::new(true);
+        Arc::new(Self { rows: Arc::default(), gate, fails: Arc::default(), hastes: Mutex::default() })
     }
 
     pub(crate) fn open(&self, is_open: bool) {
@@ -266,7 +269,8 @@ pub(crate) fn set_aside(rows: &mut BTreeMap<DeliveryId, Row>, connector: &str, f
 }
 
 impl Ledger for FakeLedger {
-    fn record(&self, record: Record) -> Answer<()> {
+    fn record(&self, record: Record, haste: Haste) -> Answer<()> {
+        self.hastes.lock().unwrap().push(haste);
         let (rows, mut gate, fails) = (self.rows.clone(), self.gate.subscribe(), self.fails.clone());
         async move {
             gate.wait_for(|is_open| *is_open).await.map_err(|e| LedgerFailed(e.to_string()))?;

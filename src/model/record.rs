@@ -101,6 +101,15 @@ pub struct Record {
     pub entry: Entry,
 }
 
+/// How soon a record must be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Something is held up by it: a slot that is needed, or an attempt that is about to be made.
+    Now,
+    /// Nothing is, so it may wait some milliseconds for what else is to be committed.
+    Soon,
+}
+
 impl Entry {
     /// The state the delivery is in after this entry, and when its next attempt is due if it is pending.
     pub fn leaves(&self) -> (State, Option<Reason>, Option<Time>) {

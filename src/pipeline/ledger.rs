@@ -11,7 +11,7 @@ use super::Trouble;
 use crate::dispatch::{Answer, Aside, Ledger, LedgerFailed, Untried};
 use crate::model::delivery::Sending;
 use crate::model::ids::{ConnectorName, DeliveryId, Seq};
-use crate::model::record::{Job, Record};
+use crate::model::record::{Haste, Job, Record};
 use crate::model::time::Time;
 use crate::store::{Store, StoreError};
 
@@ -79,11 +79,11 @@ impl StoreLedger {
 }
 
 impl Ledger for StoreLedger {
-    fn record(&self, record: Record) -> Answer<()> {
+    fn record(&self, record: Record, haste: Haste) -> Answer<()> {
         let (store, trouble) = (self.store.clone(), self.trouble.clone());
         Box::pin(async move {
             let record = Arc::new(record);
-            let mut answer = store.record(record.clone()).await;
+            let mut answer = store.record_with(record.clone(), haste).await;
             if matches!(answer, Err(StoreError::Panicked(_) | StoreError::Failed(_))) {
                 // By itself, so that one at fault does not take others down.
                 answer = store.record_alone(record.clone()).await;

@@ -7,7 +7,7 @@ use crate::model::connector::{BreakerPolicy, Connector, Limits, Mode, OnUncertai
 use crate::model::delivery::{Reason, Sending, State};
 use crate::model::ids::DeliveryId;
 use crate::model::outcome::{Outcome, OutcomeRule, Then};
-use crate::model::record::{Entry, Record};
+use crate::model::record::{Entry, Haste, Record};
 use crate::model::retry::RetryPolicy;
 use crate::model::secret::Text;
 use crate::model::template::{Entry as Header, Place, Segment, Template};
@@ -114,6 +114,10 @@ async fn concurrency_counts_what_is_not_on_record_yet() {
     stage.until_count(State::Delivered, 40).await;
     assert_eq!(partner.count(), 40);
     assert!(partner.most.lock().unwrap().1 <= 4);
+    // Two were started when half of the slots or fewer were in use.
+    let hastes = stage.ledger.hastes.lock().unwrap();
+    assert_eq!(hastes.iter().filter(|haste| **haste == Haste::Soon).count(), 2, "{hastes:?}");
+    assert_eq!(hastes.len(), 40);
 }
 
 #[tokio::test]
@@ -421,7 +425,7 @@ async fn a_ledger_that_fails_stops_the_lane_and_nothing_is_sent_twice() {
 struct Faulty;
 
 impl Ledger for Faulty {
-    fn record(&self, _record: Record) -> Answer<()> {
+    fn record(&self, _: Record, _: Haste) -> Answer<()> {
         panic!("no such table")
     }
 

@@ -40,7 +40,7 @@ use super::{
 };
 use crate::model::delivery::State;
 use crate::model::ids::{ConnectorName, DeliveryId, Seq, StoreTag};
-use crate::model::record::{Job, Record};
+use crate::model::record::{Haste, Job, Record};
 use crate::model::time::Time;
 
 /// A handle, cheap to clone.
@@ -160,8 +160,16 @@ impl Store {
     /// # Errors
     /// As [`StoreError`] says.
     pub async fn record(&self, record: impl Into<Arc<Record>>) -> Result<(), StoreError> {
+        self.record_with(record, Haste::Now).await
+    }
+
+    /// As [`Self::record`], where it may be in less of a hurry.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn record_with(&self, record: impl Into<Arc<Record>>, haste: Haste) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        if self.inner.outbox.add(Lined::new(record.into()), reply) {
+        if self.inner.outbox.add(Lined::new(record.into()), haste, reply) {
             let task = record::RecordAll::of(self.inner.outbox.clone());
             if let Err(unsent) = self.inner.tasks.send(Box::new(task)) {
                 unsent.0.finish(Err(writer_gone()));

@@ -2,14 +2,14 @@
 //!
 //! Refuses: judging. The outcome is the lane's; here it is only made durable.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::writer::{Task, Tx};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::{ConnectorName, DeliveryId, Seq, VisitorId};
-use crate::model::record::{Entry, Record};
+use crate::model::record::{Entry, Haste, Record};
 use crate::model::time::Time;
 use crate::store::entries;
 use crate::store::{ReplaySelection, StoreError};
@@ -39,26 +39,39 @@ const LINE_USUAL: usize = 512;
 /// Records that wait for the writer. It is told of the first, and takes with it those that came meanwhile: attempts end
 /// one by one and are committed together.
 #[derive(Default)]
-pub(super) struct Outbox(Mutex<Vec<(Lined, Reply)>>);
+pub(super) struct Outbox(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    records: Vec<(Lined, Reply)>,
+    /// One of them is.
+    is_urgent: bool,
+}
 
 impl Outbox {
-    /// True where this is the first, of which the writer must be told.
-    pub(super) fn add(&self, record: Lined, reply: Reply) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push((record, reply));
-        waiting.len() == 1
+    /// True where this is the first, or the first that is urgent, of which the writer must be told.
+    pub(super) fn add(&self, record: Lined, haste: Haste, reply: Reply) -> bool {
+        let mut waiting = self.lock();
+        waiting.records.push((record, reply));
+        let is_first_urgent = haste == Haste::Now && !waiting.is_urgent;
+        waiting.is_urgent |= haste == Haste::Now;
+        waiting.records.len() == 1 || is_first_urgent
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    /// How many wait, and how soon they must be durable.
+    pub(super) fn waiting(&self) -> (usize, Haste) {
+        let waiting = self.lock();
+        (waiting.records.len(), if waiting.is_urgent { Haste::Now } else { Haste::Soon })
     }
 
     fn take_into(&self, taken: &mut Vec<(Lined, Reply)>) {
-        taken.append(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut waiting = self.lock();
+        taken.append(&mut waiting.records);
+        waiting.is_urgent = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -264,4 +277,31 @@ fn again(tx: &mut Tx<'_>, id: DeliveryId, connector: &str, now: Time, due: Time,
     }
     entries::write_replay(tx.lines_of(seq), seq, place, now);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::StoreTag;
+
+    #[test]
+    fn the_writer_is_told_of_the_first_and_of_the_first_that_is_urgent() {
+        let outbox = Outbox::default();
+        let add = |haste| {
+            let delivery = DeliveryId::new(StoreTag::new(1), Seq(1), 0);
+            let (at, first_due) = (Time::from_ms(0), Time::from_ms(0));
+            let entry = Entry::Started { number: 1 };
+            let record = Record { delivery, connector: "net".into(), at, on_record: false, first_due, entry };
+            outbox.add(Lined::new(record.into()), haste, oneshot::channel().0)
+        };
+        for _ in 0..2 {
+            assert_eq!(outbox.waiting(), (0, Haste::Soon));
+            assert_eq!(
+                [Haste::Soon, Haste::Soon, Haste::Now, Haste::Soon, Haste::Now].map(add),
+                [true, false, true, false, false]
+            );
+            assert_eq!(outbox.waiting(), (5, Haste::Now));
+            outbox.take_into(&mut Vec::new());
+        }
+    }
 }

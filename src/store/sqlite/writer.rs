@@ -23,6 +23,7 @@ use super::recent::Recent;
 use super::record::{Outbox, RecordAll};
 use super::syncer::{Broken, Committed};
 use crate::model::ids::{DeliveryId, Seq, StoreTag};
+use crate::model::record::Haste;
 use crate::model::time::Time;
 use crate::store::{ContainerSeen, EVENT_NAMES_MAX, StoreError};
 
@@ -39,7 +40,12 @@ const IDLE_AFTER: Duration = Duration::from_millis(100);
 /// are in it, and nobody but a slot waits for them. Where there is an event, nobody waits.
 const COMPANY_WITHIN: Duration = Duration::from_micros(300);
 
-/// So many outcomes are worth a commit of their own: as many events cost as much, and to decide a batch of those takes longer.
+/// The same, where no slot is needed: a few events a millisecond take the outcomes of those before along, and an event that comes
+/// does not find the disk busy with them.
+const COMPANY_WITHIN_UNHURRIED: Duration = Duration::from_millis(3);
+
+/// So many outcomes are worth a commit of their own, if they are urgent: as many events cost as much, and to decide a batch of
+/// those takes longer.
 const OUTCOMES_ALONE_FROM: usize = 8;
 
 /// What the writer keeps between transactions. Restored when one is rolled back.
@@ -261,11 +267,11 @@ impl Writer {
             let mut group = self.gather(first, tasks);
             // Outcomes first, as they came, and last, so that those which come while an event is decided are committed with it.
             group.retain(|task| !task.is_outcomes());
-            let waiting = self.outbox.len();
+            let (waiting, haste) = self.outbox.waiting();
             if waiting != 0 {
                 group.insert(0, self.outcomes());
             }
-            if OUTCOMES_ALONE_FROM <= waiting {
+            if OUTCOMES_ALONE_FROM <= waiting && haste == Haste::Now {
                 let others = group.split_off(1);
                 self.commit_all(std::mem::replace(&mut group, others));
             }
@@ -285,19 +291,29 @@ impl Writer {
 
     /// What shares a commit with `first`.
     fn gather(&self, first: Box<dyn Task>, tasks: &Receiver<Box<dyn Task>>) -> Vec<Box<dyn Task>> {
-        let until = Instant::now() + COMPANY_WITHIN;
+        let began = Instant::now();
         let mut group = vec![first];
         while group.len() < TASKS_PER_COMMIT_MAX {
             let next = match tasks.try_recv() {
-                Err(_) if group.iter().all(|task| task.is_outcomes()) && !self.outbox.is_empty() => {
-                    tasks.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
-                }
+                Err(_) if group.iter().all(|task| task.is_outcomes()) => match self.company_within() {
+                    Some(within) => tasks.recv_timeout(within.saturating_sub(began.elapsed())).ok(),
+                    None => None,
+                },
                 next => next.ok(),
             };
             let Some(task) = next else { break };
             group.push(task);
         }
         group
+    }
+
+    /// How long what waits in the outbox may wait for company.
+    fn company_within(&self) -> Option<Duration> {
+        match self.outbox.waiting() {
+            (0, _) => None,
+            (_, Haste::Now) => Some(COMPANY_WITHIN),
+            (_, Haste::Soon) => Some(COMPANY_WITHIN_UNHURRIED),
+        }
     }
 
     fn beat(&self) {
