@@ -18,7 +18,7 @@ use crate::model::connector::{Connector, Mode};
 use crate::model::event::Event;
 use crate::model::ids::ContainerKey;
 use crate::model::record::ShownRequest;
-use crate::model::value::Value;
+use crate::model::value::{Members, Value};
 use crate::pipeline::explain::{Explained, explain};
 
 /// The address by which a fixture's event finds its clicks: a further spelling, which serves for matching and no template can ask
@@ -156,8 +156,7 @@ fn same_body(expect: &ExpectBody, request: &ShownRequest) -> Result<(), String> 
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Map(a), Value::Map(b)) => {
-            let sorted =
-                |members: &'_ [(Box<str>, Value)]| -> BTreeMap<Box<str>, Value> { members.iter().cloned().collect() };
+            let sorted = |members: &Members| -> BTreeMap<_, _> { members.iter().cloned().collect() };
             let (a, b) = (sorted(a), sorted(b));
             a.len() == b.len() && a.iter().zip(&b).all(|((n, v), (m, w))| n == m && equal(v, w))
         }

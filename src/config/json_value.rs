@@ -16,7 +16,8 @@ pub fn read(ctx: &Context<'_>, label: &str, node: &Node) -> Option<Value> {
             read.into_iter().collect::<Option<Vec<_>>>().map(Value::List)
         }
         Tree::Map(members) => {
-            let read: Vec<_> = members.iter().map(|m| (m.key.clone(), self::read(ctx, &m.key, &m.value))).collect();
+            let read: Vec<_> =
+                members.iter().map(|m| (m.key.as_ref().into(), self::read(ctx, &m.key, &m.value))).collect();
             let read: Option<Vec<_>> = read.into_iter().map(|(key, value)| Some((key, value?))).collect();
             read.map(Value::Map)
         }

@@ -118,7 +118,11 @@ impl Node {
     pub fn canonical(&self, skip: &str) -> String {
         let value = match &self.tree {
             Tree::Map(members) => Value::Map(
-                members.iter().filter(|m| &*m.key != skip).map(|m| (m.key.clone(), m.value.as_written())).collect(),
+                members
+                    .iter()
+                    .filter(|m| &*m.key != skip)
+                    .map(|m| (m.key.as_ref().into(), m.value.as_written()))
+                    .collect(),
             ),
             Tree::Scalar(_) | Tree::List(_) | Tree::Reported => self.as_written(),
         };
@@ -134,7 +138,9 @@ impl Node {
                 Meaning::Text(text) | Meaning::Ambiguous(text) => Value::Text(text.into()),
             },
             Tree::List(elements) => Value::List(elements.iter().map(Node::as_written).collect()),
-            Tree::Map(members) => Value::Map(members.iter().map(|m| (m.key.clone(), m.value.as_written())).collect()),
+            Tree::Map(members) => {
+                Value::Map(members.iter().map(|m| (m.key.as_ref().into(), m.value.as_written())).collect())
+            }
             Tree::Reported => Value::Null,
         }
     }

@@ -2,16 +2,22 @@
 //!
 //! Refuses: parsing and printing; that is `crate::json`.
 
-/// A value from outside. Numbers keep their source text; maps keep their order.
+use smol_str::SmolStr;
+
+/// Values under their names, in the order in which they came.
+pub type Members = Vec<(SmolStr, Value)>;
+
+/// A value from outside. Numbers keep their source text; maps keep their order. Most names and texts are short, and stand in the value
+/// itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     Null,
     Bool(bool),
     /// The number's own text, valid by the JSON grammar.
-    Number(Box<str>),
-    Text(Box<str>),
+    Number(SmolStr),
+    Text(SmolStr),
     List(Vec<Value>),
-    Map(Vec<(Box<str>, Value)>),
+    Map(Members),
 }
 
 impl Value {

@@ -163,8 +163,8 @@ fn equal(a: &Value, b: &Value) -> bool {
         (Value::Number(a), Value::Number(b)) => a == b || decimal(a).is_some_and(|a| decimal(b) == Some(a)),
         (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Map(members), Value::Map(others)) => {
-            let same = |(key, value): &(Box<str>, Value)| b.member(key).is_some_and(|other| equal(value, other));
-            members.len() == others.len() && members.iter().all(same)
+            members.len() == others.len()
+                && members.iter().all(|(key, value)| b.member(key).is_some_and(|other| equal(value, other)))
         }
         (a, b) => a == b,
     }

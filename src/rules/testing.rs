@@ -181,7 +181,7 @@ fn facts() -> Facts {
 }
 
 fn event() -> Event {
-    let member = |name: &str, value: Value| (Box::<str>::from(name), value);
+    let member = |name: &str, value: Value| (name.into(), value);
     let item = |id: &str, price: &str| {
         Value::Map(vec![
             member("id", id.into()),

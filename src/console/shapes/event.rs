@@ -12,7 +12,7 @@ use crate::model::click::Click;
 use crate::model::event::{Consent, Event, Texts};
 use crate::model::facts::{Facts, Known};
 use crate::model::time::Time;
-use crate::model::value::Value;
+use crate::model::value::{Members, Value};
 use crate::store::EventDetail;
 
 /// One click.
@@ -88,8 +88,6 @@ impl From<&EventDetail> for EventShown {
 fn raw(value: &Value) -> Box<RawValue> {
     RawValue::from_string(json::to_string(value)).expect("what the writer writes is JSON")
 }
-
-type Members = Vec<(Box<str>, Value)>;
 
 fn event(event: &Event) -> Value {
     let mut members: Members = Vec::new();

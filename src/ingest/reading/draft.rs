@@ -11,7 +11,7 @@ use crate::json;
 use crate::model::event::{Consent, Texts};
 use crate::model::field::{Field, camel};
 use crate::model::time::Time;
-use crate::model::value::Value;
+use crate::model::value::{Members, Value};
 
 /// What the fields said so far, and what is wrong with them.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(super) struct Draft {
     pub click_time: Option<Time>,
     pub items: Vec<Value>,
     pub consent: Consent,
-    pub attributes: Vec<(Box<str>, Value)>,
+    pub attributes: Members,
     pub is_partial: bool,
     pub new_session_at: Option<Time>,
     pub is_test: bool,

@@ -11,7 +11,7 @@ use crate::ingest::samples;
 use crate::json;
 use crate::model::event::{Consent, Event, EventId};
 use crate::model::field::{Field, upper_snake};
-use crate::model::value::Value;
+use crate::model::value::{Members, Value};
 
 /// 2026-01-10T12:00:00Z.
 use crate::ingest::samples::NOON;
@@ -370,13 +370,13 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read(fields in flat()) {
-        let mut members = vec![(Box::<str>::from("k"), Value::from("shop")), ("eventId".into(), Value::from("e"))];
+        let mut members = vec![("k".into(), Value::from("shop")), ("eventId".into(), Value::from("e"))];
         members.extend(fields.iter().map(|(name, value, _)| (name.as_str().into(), Value::from(value.as_str()))));
         let event = one(json::to_string(&Value::Map(members)));
         let expect: Vec<_> = fields.iter().filter_map(|(_, value, f)| f.map(|f| (f, value.as_str()))).collect();
         prop_assert_eq!(event.texts.iter().collect::<Vec<_>>(), expect);
-        let expect: Vec<_> = fields.iter().filter(|(_, _, f)| f.is_none())
-            .map(|(name, value, _)| (Box::<str>::from(name.as_str()), Value::from(value.as_str()))).collect();
+        let expect: Members = fields.iter().filter(|(_, _, f)| f.is_none())
+            .map(|(name, value, _)| (name.as_str().into(), Value::from(value.as_str()))).collect();
         prop_assert_eq!(event.attributes, expect);
     }
 }

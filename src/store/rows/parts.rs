@@ -16,7 +16,7 @@ use crate::model::click::{Click, Landing};
 use crate::model::event::{Consent, Texts};
 use crate::model::field::Field;
 use crate::model::time::Time;
-use crate::model::value::Value;
+use crate::model::value::{Members, Value};
 
 /// Text values under their fields' names.
 #[derive(Clone, Default)]
@@ -85,7 +85,9 @@ impl Serialize for ValueOut<'_> {
             }
             Value::Text(text) => serializer.serialize_str(text),
             Value::List(elements) => serializer.collect_seq(elements.iter().map(ValueOut)),
-            Value::Map(members) => serializer.collect_map(members.iter().map(|(name, value)| (name, ValueOut(value)))),
+            Value::Map(members) => {
+                serializer.collect_map(members.iter().map(|(name, value)| (&**name, ValueOut(value))))
+            }
         }
     }
 }
@@ -125,11 +127,11 @@ impl ListRow<'_> {
 
 /// Values under their names, in order.
 #[derive(Clone, Default)]
-pub(super) struct MapRow<'a>(pub Cow<'a, [(Box<str>, Value)]>);
+pub(super) struct MapRow<'a>(pub Cow<'a, Members>);
 
 impl Serialize for MapRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, ValueOut(value))))
+        serializer.collect_map(self.0.iter().map(|(name, value)| (&**name, ValueOut(value))))
     }
 }
 

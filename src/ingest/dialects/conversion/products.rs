@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use crate::ingest::dialects::FieldIn;
 use crate::ingest::reading::Input;
 use crate::json;
-use crate::model::value::Value;
+use crate::model::value::{Members, Value};
 
 /// The other fields, and the products as the JSON of `items`. What is no list is left for the reader of `items` to refuse.
 pub(super) fn taken_out(fields: Vec<FieldIn<'_>>) -> (Vec<FieldIn<'_>>, Option<String>) {
     let mut others = Vec::with_capacity(fields.len());
     let mut whole: Option<String> = None;
     // A form's products by their number, those without one last.
-    let mut parts: BTreeMap<usize, Vec<(Box<str>, Value)>> = BTreeMap::new();
+    let mut parts: BTreeMap<usize, Members> = BTreeMap::new();
     let mut unnumbered = usize::MAX / 2;
     for (name, input) in fields {
         let Some(rest) = name.strip_prefix("products") else {

@@ -9,7 +9,7 @@ use crate::ingest::dialects::{FieldIn, own};
 use crate::ingest::reading::{Input, VALUE_MAX};
 use crate::json;
 use crate::model::field::{Field, camel};
-use crate::model::value::Value;
+use crate::model::value::{Members, Value};
 
 /// Keys of one metadata (docs.stripe.com/metadata): so all three that an invoice has fit among the attributes of an event.
 const KEYS_MAX: usize = 50;
@@ -24,7 +24,7 @@ pub(super) fn read<'a>(object: &'a Value, fields: &mut Vec<FieldIn<'a>>) {
         Value::Map(members) => Some(members.iter().take(KEYS_MAX)),
         _ => None,
     });
-    let mut attributes: Vec<(Box<str>, Value)> = Vec::new();
+    let mut attributes: Members = Vec::new();
     for (name, value) in members.flatten() {
         let Some(text) = value.scalar().filter(|text| text.len() <= VALUE_MAX && !text.trim().is_empty()) else {
             continue;
@@ -38,9 +38,9 @@ pub(super) fn read<'a>(object: &'a Value, fields: &mut Vec<FieldIn<'a>>) {
             fields.push(((&**name).into(), Input::Text(text.into())));
             continue;
         }
-        match attributes.iter_mut().find(|(known, _)| known == name) {
+        match attributes.iter_mut().find(|(known, _)| **known == **name) {
             Some((_, known)) => *known = Value::Text(text.into()),
-            None => attributes.push((name.clone(), Value::Text(text.into()))),
+            None => attributes.push(((&**name).into(), Value::Text(text.into()))),
         }
     }
     if !attributes.is_empty() {
