@@ -42,7 +42,7 @@ pub(crate) struct Task {
     pub(crate) is_probe: bool,
     /// How long it was parked since its first attempt was due.
     pub(crate) parked: Duration,
-    /// Of its outcome: whether its slot is needed again.
+    /// How soon its outcome must be on record.
     pub(crate) haste: Haste,
 }
 
@@ -77,6 +77,8 @@ pub(crate) async fn run(task: Task, ledger: &dyn Ledger, watch: &dyn Watch) -> R
     let at = clock::now();
     // Copied out before the record takes the entry away.
     let seen = Seen::of(&made.entry);
+    // The lane learns of a pause once the outcome is on record, and goes on sending until then.
+    let haste = if made.pause_until.is_some() { Haste::Now } else { haste };
     ledger.record(record(&job, at, made.entry), haste).await?;
     // Cancelled while it was on its way, it has ended otherwise.
     let is_withdrawn = ledger.is_withdrawn(id);

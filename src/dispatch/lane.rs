@@ -50,7 +50,8 @@ const ROOM_WITHIN: Duration = pace::MEASURED_OVER;
 /// A lane looks at the wall clock at least this often, since a sleep does not notice when it is set.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
 
-/// A lane that has so many times the slots it uses has plenty: nothing waits for one.
+/// A lane that has so many times the slots it uses when an attempt starts has plenty: none is needed when that ends, or only the
+/// first time after a quiet while.
 const SLOTS_PLENTY: usize = 2;
 
 /// The part of a second whose share of the rate may be sent at one go: timers do not wake more often than that.
@@ -476,8 +477,8 @@ impl State {
         }
         self.slots_used += 1;
         let parked = self.parking.within(sending, job.first_due, now);
-        let is_busy = concurrency < self.slots_used * SLOTS_PLENTY;
-        let haste = if is_busy { Haste::Now } else { Haste::Soon };
+        let is_awaited = is_probe || concurrency < self.slots_used * SLOTS_PLENTY;
+        let haste = if is_awaited { Haste::Now } else { Haste::Soon };
         Next::Start(Box::new(Task { job, setup, is_probe, parked, haste }))
     }
 

@@ -26,7 +26,8 @@ use crate::model::visitor::Visitor;
 use crate::store::{StoreError, rows};
 
 /// Changes of keys after which those gathered are moved to their tables: of some ten thousand events, so that a page takes several
-/// of them where the table has ten thousands of pages, and few enough to be read back at once and held twice in four megabytes.
+/// of them where the table has ten thousands of pages, and few enough to be read back at once and held twice in four megabytes. A
+/// map of 65,536 places doubles beyond 57,344.
 const MOVED_FROM_KEYS: usize = 57_000;
 
 /// The same, by visitors, of whom each takes some kilobytes.
@@ -43,10 +44,13 @@ const MOVED_FROM_WEIGHT: usize = 80_000_000;
 /// changed beside the clicks, where those are as they were.
 const CLICKS_APART_FROM: usize = 16;
 
-/// Moved with each commit, besides two for each that the commit adds: so the last of one generation is in its table
-/// before the next is full, and no commit is much longer than another. A large visitor counts as
-/// [several](BYTES_PER_STEP).
+/// Moved with each commit that adds changes, besides twice the part of the generation on its way that the commit is of a full
+/// one: so the last of one is in its table before the next is full, and no commit is much longer than another. A large visitor
+/// counts as [several](BYTES_PER_STEP).
 const MOVED_PER_COMMIT: usize = 64;
+
+/// After so many commits without a change there are no events that could move what is on its way; then these do.
+const QUIET_FROM: usize = 32;
 
 /// To write so many bytes of a visitor takes as long as to move a key, or a small visitor.
 const BYTES_PER_STEP: usize = 2_048;
@@ -196,14 +200,14 @@ impl Layer {
         }
     }
 
-    /// All keys, but those that were taken away.
-    fn present_keys(&self) -> impl Iterator<Item = i64> {
-        self.keys.iter().filter(|(_, row)| row.is_some()).map(|(hash, _)| *hash)
-    }
-
     fn len(&self) -> usize {
         self.keys.len() + self.persons.len()
     }
+}
+
+/// Keys, but for those that were taken away.
+fn present<'k>(keys: impl IntoIterator<Item = (&'k i64, &'k Option<KeyRow>)>) -> impl Iterator<Item = i64> {
+    keys.into_iter().filter(|(_, row)| row.is_some()).map(|(hash, _)| *hash)
 }
 
 /// See the module.
@@ -224,8 +228,10 @@ pub(super) struct Recent {
     fresh_weight: usize,
     /// Up to this number, changes are in their tables and `change` holds none.
     moved: i64,
-    /// Somebody waits for changes to be moved.
-    is_hastened: bool,
+    /// Somebody waits for changes up to this number to be moved.
+    awaited: i64,
+    /// Commits without a change since the last one with any.
+    quiet: usize,
     stored: Stored,
 }
 
@@ -245,7 +251,7 @@ impl Recent {
             change::read(sql, body, &mut recent.young)?;
         }
         recent.weight = recent.young.persons.values().map(Person::weight).sum();
-        recent.young.present_keys().for_each(|hash| recent.stored.add(hash));
+        present(&recent.young.keys).for_each(|hash| recent.stored.add(hash));
         recent.read_on(sql)?;
         Ok(recent)
     }
@@ -258,9 +264,13 @@ impl Recent {
     /// Whether the changes up to `upto` are in their tables; if not, they are moved with the coming commits, more at a time
     /// than otherwise.
     pub(super) fn hasten(&mut self, upto: i64) -> bool {
-        let is_done = upto <= self.moved || !self.is_unmoved();
-        self.is_hastened = !is_done;
-        is_done
+        self.awaited = self.awaited.max(upto);
+        upto <= self.moved || !self.is_unmoved()
+    }
+
+    /// Whether somebody waits for changes to be moved.
+    fn is_hastened(&self) -> bool {
+        self.moved < self.awaited && self.is_unmoved()
     }
 
     /// What `hash` leads to.
@@ -303,7 +313,7 @@ impl Recent {
             insert.execute((id, seen, oldest, data))?;
         }
         let added = self.fresh.len();
-        self.fresh_weight = 0;
+        (self.fresh_bytes, self.fresh_weight) = (0, 0);
         if added != 0 {
             self.fresh.keep(&self.young);
             for (id, person) in &self.fresh.persons {
@@ -315,14 +325,26 @@ impl Recent {
             sql.prepare_cached("INSERT INTO change (id, body) VALUES (?1, ?2)")?
                 .execute((self.last_change + 1, body))?;
         }
-        let mut moved = 0;
-        let many = is_idle || self.is_hastened;
-        // Outcomes are committed alone, and slots wait for them: the next events move what is to be moved.
-        if let Some(moving) = self.moving.as_mut().filter(|_| added != 0 || many) {
-            moved = (added * 2 + MOVED_PER_COMMIT).max(if many { MOVED_WHEN_IDLE } else { 0 });
-            moving.move_on(sql, moved + self.fresh_weight * 2 / BYTES_PER_STEP)?;
+        let many = is_idle || self.is_hastened();
+        // For a commit of outcomes alone slots wait: the next events move what is to be moved.
+        let is_beside_events = added != 0 || QUIET_FROM <= self.quiet;
+        let steps = self.moving.as_ref().map_or(0, Moving::steps);
+        let steps = self.share_of_full(steps) * 2 + MOVED_PER_COMMIT;
+        if let Some(moving) = self.moving.as_mut().filter(|_| is_beside_events || many) {
+            moving.move_on(sql, if many { steps.max(MOVED_WHEN_IDLE) } else { steps })?;
         }
-        self.stored.read_beside(sql, moved)
+        self.stored.read_beside(sql, added)
+    }
+
+    /// Of a number, the part that the transaction under way is of a full generation.
+    fn share_of_full(&self, whole: usize) -> usize {
+        let added = [
+            (self.fresh.keys.len(), MOVED_FROM_KEYS),
+            (self.fresh.persons.len(), MOVED_FROM_PERSONS),
+            (self.fresh_bytes, MOVED_FROM_BYTES),
+            (self.fresh_weight, MOVED_FROM_WEIGHT),
+        ];
+        added.iter().map(|(added, full)| whole * added / full).max().unwrap_or(0)
     }
 
     /// Uses an idle moment to learn which keys their table holds.
@@ -337,16 +359,18 @@ impl Recent {
         if self.stored.is_full() {
             self.stored.grow();
             let moving = self.moving.iter().flat_map(Moving::keys);
-            self.young.present_keys().chain(moving).for_each(|hash| self.stored.add(hash));
+            present(&self.young.keys).chain(moving).for_each(|hash| self.stored.add(hash));
         }
     }
 
     /// The transaction is on the disk.
     pub(super) fn committed(&mut self, is_idle: bool) {
+        self.quiet += 1;
         if self.fresh.len() != 0 {
+            self.quiet = 0;
             self.last_change += 1;
             self.bytes += self.fresh_bytes;
-            self.fresh.present_keys().for_each(|hash| self.stored.add(hash));
+            present(&self.fresh.keys).for_each(|hash| self.stored.add(hash));
             self.young.keys.extend(self.fresh.keys.drain());
             self.young.persons.extend(self.fresh.persons.drain());
             self.weight += self.fresh_weight;
@@ -363,7 +387,8 @@ impl Recent {
             || MOVED_FROM_PERSONS <= self.young.persons.len()
             || MOVED_FROM_BYTES <= self.bytes
             || MOVED_FROM_WEIGHT <= self.weight;
-        if is_full || ((is_idle || self.is_hastened) && self.young.len() != 0) {
+        let is_time = is_idle || self.is_hastened() || QUIET_FROM <= self.quiet;
+        if is_full || (is_time && self.young.len() != 0) {
             self.set_moving();
         }
     }

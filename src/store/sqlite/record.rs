@@ -36,16 +36,16 @@ impl Lined {
 /// Bytes of most log lines.
 const LINE_USUAL: usize = 512;
 
-/// Records that wait for the writer. It is told of the first, and takes with it those that came meanwhile: attempts end
-/// one by one and are committed together.
+/// Records that wait for the writer. It is told of the first, and of the first that is urgent, and takes with it those that came
+/// meanwhile: attempts end one by one and are committed together.
 #[derive(Default)]
 pub(super) struct Outbox(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
     records: Vec<(Lined, Reply)>,
-    /// One of them is.
-    is_urgent: bool,
+    /// How many of them are.
+    urgent: usize,
 }
 
 impl Outbox {
@@ -53,21 +53,21 @@ impl Outbox {
     pub(super) fn add(&self, record: Lined, haste: Haste, reply: Reply) -> bool {
         let mut waiting = self.lock();
         waiting.records.push((record, reply));
-        let is_first_urgent = haste == Haste::Now && !waiting.is_urgent;
-        waiting.is_urgent |= haste == Haste::Now;
-        waiting.records.len() == 1 || is_first_urgent
+        let is_urgent = haste == Haste::Now;
+        waiting.urgent += usize::from(is_urgent);
+        waiting.records.len() == 1 || (is_urgent && waiting.urgent == 1)
     }
 
-    /// How many wait, and how soon they must be durable.
-    pub(super) fn waiting(&self) -> (usize, Haste) {
+    /// How many wait, and how many of them are urgent.
+    pub(super) fn waiting(&self) -> (usize, usize) {
         let waiting = self.lock();
-        (waiting.records.len(), if waiting.is_urgent { Haste::Now } else { Haste::Soon })
+        (waiting.records.len(), waiting.urgent)
     }
 
     fn take_into(&self, taken: &mut Vec<(Lined, Reply)>) {
         let mut waiting = self.lock();
         taken.append(&mut waiting.records);
-        waiting.is_urgent = false;
+        waiting.urgent = 0;
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -295,12 +295,12 @@ mod tests {
             outbox.add(Lined::new(record.into()), haste, oneshot::channel().0)
         };
         for _ in 0..2 {
-            assert_eq!(outbox.waiting(), (0, Haste::Soon));
+            assert_eq!(outbox.waiting(), (0, 0));
             assert_eq!(
                 [Haste::Soon, Haste::Soon, Haste::Now, Haste::Soon, Haste::Now].map(add),
                 [true, false, true, false, false]
             );
-            assert_eq!(outbox.waiting(), (5, Haste::Now));
+            assert_eq!(outbox.waiting(), (5, 2));
             outbox.take_into(&mut Vec::new());
         }
     }

@@ -23,7 +23,6 @@ use super::recent::Recent;
 use super::record::{Outbox, RecordAll};
 use super::syncer::{Broken, Committed};
 use crate::model::ids::{DeliveryId, Seq, StoreTag};
-use crate::model::record::Haste;
 use crate::model::time::Time;
 use crate::store::{ContainerSeen, EVENT_NAMES_MAX, StoreError};
 
@@ -44,8 +43,7 @@ const COMPANY_WITHIN: Duration = Duration::from_micros(300);
 /// does not find the disk busy with them.
 const COMPANY_WITHIN_UNHURRIED: Duration = Duration::from_millis(3);
 
-/// So many outcomes are worth a commit of their own, if they are urgent: as many events cost as much, and to decide a batch of
-/// those takes longer.
+/// So many urgent outcomes are worth a commit of their own: as many events cost as much, and to decide a batch of those takes longer.
 const OUTCOMES_ALONE_FROM: usize = 8;
 
 /// What the writer keeps between transactions. Restored when one is rolled back.
@@ -267,11 +265,11 @@ impl Writer {
             let mut group = self.gather(first, tasks);
             // Outcomes first, as they came, and last, so that those which come while an event is decided are committed with it.
             group.retain(|task| !task.is_outcomes());
-            let (waiting, haste) = self.outbox.waiting();
+            let (waiting, urgent) = self.outbox.waiting();
             if waiting != 0 {
                 group.insert(0, self.outcomes());
             }
-            if OUTCOMES_ALONE_FROM <= waiting && haste == Haste::Now {
+            if OUTCOMES_ALONE_FROM <= urgent {
                 let others = group.split_off(1);
                 self.commit_all(std::mem::replace(&mut group, others));
             }
@@ -295,10 +293,9 @@ impl Writer {
         let mut group = vec![first];
         while group.len() < TASKS_PER_COMMIT_MAX {
             let next = match tasks.try_recv() {
-                Err(_) if group.iter().all(|task| task.is_outcomes()) => match self.company_within() {
-                    Some(within) => tasks.recv_timeout(within.saturating_sub(began.elapsed())).ok(),
-                    None => None,
-                },
+                Err(_) if group.iter().all(|task| task.is_outcomes()) => {
+                    tasks.recv_timeout(self.company_within().saturating_sub(began.elapsed())).ok()
+                }
                 next => next.ok(),
             };
             let Some(task) = next else { break };
@@ -308,11 +305,11 @@ impl Writer {
     }
 
     /// How long what waits in the outbox may wait for company.
-    fn company_within(&self) -> Option<Duration> {
+    fn company_within(&self) -> Duration {
         match self.outbox.waiting() {
-            (0, _) => None,
-            (_, Haste::Now) => Some(COMPANY_WITHIN),
-            (_, Haste::Soon) => Some(COMPANY_WITHIN_UNHURRIED),
+            (0, _) => Duration::ZERO,
+            (_, 0) => COMPANY_WITHIN_UNHURRIED,
+            _ => COMPANY_WITHIN,
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Moving {
     done: usize,
     /// How many this transaction adds to them.
     under_way: usize,
+    /// What all of them take.
+    steps: usize,
     /// Up to this row `change` is their record.
     pub last_change: i64,
 }
@@ -25,7 +27,8 @@ impl Moving {
         let mut persons: Vec<_> = layer.persons.into_iter().collect();
         keys.sort_unstable_by_key(|(hash, _)| *hash);
         persons.sort_unstable_by_key(|(id, _)| *id);
-        Self { keys, persons, done: 0, under_way: 0, last_change }
+        let steps = keys.len() + persons.iter().map(|(_, person)| person.steps()).sum::<usize>();
+        Self { keys, persons, done: 0, under_way: 0, steps, last_change }
     }
 
     pub(super) fn key(&self, hash: i64) -> Option<&Option<KeyRow>> {
@@ -38,7 +41,12 @@ impl Moving {
 
     /// All keys, but those that were taken away.
     pub(super) fn keys(&self) -> impl Iterator<Item = i64> {
-        self.keys.iter().filter(|(_, row)| row.is_some()).map(|(hash, _)| *hash)
+        super::present(self.keys.iter().map(|(hash, row)| (hash, row)))
+    }
+
+    /// How many steps all of it takes.
+    pub(super) fn steps(&self) -> usize {
+        self.steps
     }
 
     fn len(&self) -> usize {

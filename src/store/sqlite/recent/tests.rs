@@ -41,18 +41,60 @@ fn hash(n: i64) -> i64 {
 }
 
 #[test]
-fn a_commit_that_changes_nothing_moves_nothing_unless_the_moment_is_idle() {
+fn a_commit_that_changes_nothing_moves_nothing_unless_nothing_else_will() {
     let mut commits = Commits::new();
     // An idle moment finds them, the next ones move them.
     commits.commit(0..3000, true);
     commits.commit(0..0, false);
     assert_eq!(commits.moved(), 0);
     commits.commit(3000..3001, false);
-    assert_eq!(commits.moved(), MOVED_PER_COMMIT + 2);
+    assert_eq!(commits.moved(), MOVED_PER_COMMIT);
     commits.commit(0..0, true);
-    assert_eq!(commits.moved(), MOVED_PER_COMMIT + 2 + MOVED_WHEN_IDLE);
+    assert_eq!(commits.moved(), MOVED_PER_COMMIT + MOVED_WHEN_IDLE);
+    let before = commits.moved();
+    (1..QUIET_FROM).for_each(|_| commits.commit(0..0, false));
+    assert_eq!(commits.moved(), before);
+    while commits.recent.is_unmoved() {
+        commits.commit(0..0, false);
+    }
+    assert_eq!(commits.moved(), 3001, "no events came");
     assert!((0..=3000).all(|n| commits.found(n) == Some(n)));
     assert_eq!(commits.found(3001), None);
+}
+
+#[test]
+fn who_waits_for_changes_waits_for_those_alone() {
+    let mut commits = Commits::new();
+    commits.commit(0..3000, false);
+    let upto = commits.recent.last_change();
+    commits.commit(3000..3001, false);
+    let mut rounds = 0;
+    while !commits.recent.hasten(upto) {
+        commits.commit(0..0, false);
+        rounds += 1;
+    }
+    assert!(rounds < 6, "{rounds}");
+    assert!(3000 <= commits.moved() && !commits.recent.is_hastened());
+}
+
+#[test]
+fn a_generation_is_in_its_tables_before_the_next_is_full() {
+    let mut commits = Commits::new();
+    let gone = || Person::Merged { into: 1, seen: 0 };
+    for n in 0..320 {
+        // First keys of people who are new, then one key for each of those who come again.
+        if 115 <= n {
+            (n * 500..(n + 1) * 500).for_each(|id| commits.recent.set_person(VisitorId(id), gone()));
+        }
+        commits.commit(n * 500..(n + 1) * 500, false);
+        let young = &commits.recent.young;
+        assert!(young.keys.len() < MOVED_FROM_KEYS && young.persons.len() < MOVED_FROM_PERSONS, "at {n}");
+    }
+    let read_back = Recent::read(&commits.sql).unwrap();
+    commits.recent = read_back;
+    assert!(commits.recent.young.len() < 2 * (MOVED_FROM_KEYS + MOVED_FROM_PERSONS));
+    assert!((0..160_000).step_by(7).all(|n| commits.found(n) == Some(n)));
+    assert_eq!(commits.found(160_000), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use futures_util::future::{join, join_all};
 
 use super::*;
+use crate::model::record::Haste;
 
 #[tokio::test]
 async fn outcomes_are_on_record_whatever_becomes_of_the_batch_beside_them() {
@@ -28,4 +29,22 @@ async fn outcomes_are_on_record_whatever_becomes_of_the_batch_beside_them() {
         assert!(store.backlog().await.unwrap().is_empty());
         assert_eq!(store.unaccounted().await.unwrap(), 0);
     }
+}
+
+#[tokio::test]
+async fn an_outcome_that_may_wait_is_on_record_alone_beside_urgent_ones_and_beside_events() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let batch = (0..12).map(|n| candidate(event("Lead", &n.to_string()), "s", None)).collect();
+    let jobs: Vec<Job> = admit(&store, batch, now(0)).await.admitted.into_iter().flat_map(|one| one.jobs).collect();
+    let record = |at: usize, haste| store.record_with(attempted(&jobs[at], Outcome::Delivered), haste);
+    record(0, Haste::Soon).await.unwrap();
+    let (soon, urgent) = join(record(1, Haste::Soon), record(2, Haste::Now)).await;
+    soon.and(urgent).unwrap();
+    let many = join_all((3..12).map(|at| record(at, Haste::Soon)));
+    let events = vec![candidate(event("Skip", "13"), "s", None)];
+    let (many, events) = join(many, store.admit(events, Arc::new(Sample), now(0), MINUTE)).await;
+    assert!(many.iter().all(Result::is_ok) && events.is_ok());
+    assert!(store.backlog().await.unwrap().is_empty());
+    assert_eq!(store.unaccounted().await.unwrap(), 0);
 }
