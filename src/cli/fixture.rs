@@ -60,7 +60,7 @@ fn decisive(connector: &Connector) -> Connector {
 fn run(config: &Arc<Config>, connector: &Connector, fixture: &Fixture) -> Result<(), String> {
     let container = sample::container(connector, config);
     let event = read(config, container, &fixture.event)?;
-    let key = Arc::clone(&event.container);
+    let key = event.container.clone();
     let count = fixture.clicks.len();
     let mut history = Vec::with_capacity(count);
     for (index, click) in fixture.clicks.iter().enumerate() {

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::time::Time;
 
 /// What was known at the moment of landing. Clicks of one URL share it.
@@ -28,9 +30,9 @@ impl Landing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {
     /// The query parameter as it was spelt on the URL, or the standard parameter of the field it came in.
-    pub param: Box<str>,
+    pub param: SmolStr,
     /// The click ID, decoded, its case kept.
-    pub value: Box<str>,
+    pub value: SmolStr,
     /// When the visitor landed. `None`: it came in a field without a time, and ranks before every timed click.
     pub time: Option<Time>,
     /// The time of the event that brought it, by which an untimed click grows old.

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use smol_str::SmolStr;
+
 use super::field::Field;
 use super::ids::ContainerKey;
 use super::time::Time;
@@ -14,10 +16,10 @@ use super::value::{Members, Value};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventId {
     /// Given by the sender or the broker: never blank.
-    Given(Box<str>),
+    Given(SmolStr),
     /// Assigned by us, since none was given. `content` is a hash of the message, compared only when the broker says
     /// that this is a redelivery.
-    Assigned { id: Box<str>, content: u128, redelivered: bool },
+    Assigned { id: SmolStr, content: u128, redelivered: bool },
 }
 
 impl EventId {
@@ -144,7 +146,7 @@ pub struct Event {
     pub container: ContainerKey,
     pub id: EventId,
     /// Present: a track event, which can trigger connectors. Absent: a set event, which only enriches.
-    pub name: Option<Box<str>>,
+    pub name: Option<SmolStr>,
     /// When it happened, as the sender says; never more than five minutes after `received`.
     pub time: Time,
     pub received: Time,
@@ -172,7 +174,7 @@ impl Event {
     pub fn bare(time: Time, received: Time) -> Self {
         Self {
             container: ContainerKey::default(),
-            id: EventId::Given(Box::default()),
+            id: EventId::Given(SmolStr::default()),
             name: None,
             time,
             received,

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::click::Click;
 use super::event::{Consent, Event, Texts};
 use super::identifier::IdentifierKind;
@@ -21,7 +23,7 @@ pub struct Known {
     pub landing_url: Option<Box<str>>,
     /// The country of the event's container (ISO alpha-2), by which a national phone number is read where nothing says
     /// in which country its owner lives.
-    pub container_country: Option<Box<str>>,
+    pub container_country: Option<SmolStr>,
     /// When the click that `fbclid` names happened, for `<<FBC>>`.
     pub fbclid_time: Option<Time>,
 }

@@ -2,6 +2,8 @@
 //!
 //! Refuses: deciding whom an event belongs to; that is `rules::identify`.
 
+use smol_str::SmolStr;
+
 /// A kind of identifier. The order is that of SPEC section 3: earlier kinds win over later ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IdentifierKind {
@@ -59,5 +61,5 @@ impl IdentifierKind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identifier {
     pub kind: IdentifierKind,
-    pub value: Box<str>,
+    pub value: SmolStr,
 }

@@ -4,19 +4,19 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 /// A connector's name as configured: `[a-z0-9-]`, unique, cheap to clone.
-pub type ConnectorName = Arc<str>;
+pub type ConnectorName = SmolStr;
 
 /// A container's key, the credential a sender shows. Cheap to clone.
-pub type ContainerKey = Arc<str>;
+pub type ContainerKey = SmolStr;
 
 /// First 12 hex digits of the SHA-256 of a connector as configured (secrets by name, not by value), so that a log line
 /// can say which version of a connector it speaks of.
-pub type Revision = Arc<str>;
+pub type Revision = SmolStr;
 
 /// A visitor within one store, counted from 1 in the order in which visitors were first seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::click::Click;
 use super::event::Consent;
 use super::field::Field;
@@ -14,7 +16,7 @@ use super::time::Time;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
     pub field: Field,
-    pub value: Box<str>,
+    pub value: SmolStr,
     pub time: Time,
 }
 

@@ -76,7 +76,7 @@ pub fn lookup<'a>(slot: &Slot, ctx: &RenderContext<'a>) -> Option<Datum<'a>> {
         Slot::Item(path) => walk(member(item(ctx)?, path.first()?)?, &path[1..]),
         Slot::ClickParam(param) => {
             let click = click(ctx)?;
-            text(click.query(param).or_else(|| (click.param == *param).then(|| click.value.to_string()))?)
+            text(click.query(param).or_else(|| (*click.param == **param).then(|| click.value.to_string()))?)
         }
         Slot::Value(name) => own_value(name, ctx).ok().flatten(),
         Slot::Setting(name) => ctx.connector.setting(name).filter(|value| !value.is_empty()).map(Datum::Setting),

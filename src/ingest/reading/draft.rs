@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use smol_str::SmolStr;
+
 use super::country::{self, Country};
 use super::input::{Input, Unreadable, present};
 use super::{ATTRIBUTES_MAX, ITEMS_MAX, Reason, Refused, VALUE_MAX, VARIANTS_MAX};
@@ -19,8 +21,8 @@ pub(super) struct Draft {
     /// Levels of nesting a field may have.
     depth: usize,
     pub container: Option<Box<str>>,
-    pub name: Option<Box<str>>,
-    pub id: Option<Box<str>>,
+    pub name: Option<SmolStr>,
+    pub id: Option<SmolStr>,
     pub time: Option<Time>,
     pub texts: Texts,
     pub email_variants: Vec<Box<str>>,

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use smol_str::SmolStr;
 use url::form_urlencoded;
 use uuid::Uuid;
 
@@ -83,7 +84,7 @@ fn check_currency(container: Option<&Container>, draft: &mut Draft) {
     }
 }
 
-fn id(context: &Context<'_>, place: Place<'_>, container: &Container, given: Option<Box<str>>) -> EventId {
+fn id(context: &Context<'_>, place: Place<'_>, container: &Container, given: Option<SmolStr>) -> EventId {
     if let Some(id) = given {
         return EventId::Given(id);
     }

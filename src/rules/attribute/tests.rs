@@ -253,7 +253,7 @@ proptest! {
         let (opens, closes) = (minute(at).minus(matching.window), minute(at));
         let is_in = |c: &&Click| c.time.is_none_or(|t| opens <= t && t <= closes);
         let has_param = |c: &&Click| matching.params.iter().any(|p| {
-            if matching.ignore_case { c.param.eq_ignore_ascii_case(p) } else { c.param == *p }
+            if matching.ignore_case { c.param.eq_ignore_ascii_case(p) } else { *c.param == **p }
         });
         let is_own = |c: &&Click| has_param(c)
             && matching.source_value.as_deref().is_none_or(|v| c.query("utm_source").as_deref() == Some(v));

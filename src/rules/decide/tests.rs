@@ -2,7 +2,6 @@
 //! get exactly the verdict that a plain list of all reasons gives.
 
 use std::cell::Cell;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -45,8 +44,8 @@ fn postback() -> PostbackSpec {
 
 fn connector() -> Connector {
     Connector {
-        name: Arc::from("c"),
-        revision: Arc::from("r"),
+        name: "c".into(),
+        revision: "r".into(),
         mode: Mode::Enabled,
         containers: None,
         triggers: Triggers::Named(vec!["Purchase".into()]),
@@ -116,8 +115,8 @@ fn only_named_track_events_of_its_containers_trigger_a_connector() {
     let skip = Verdict::Skip(Reason::TriggerMismatch);
     let named = |name: &str| Event { name: Some(name.into()), ..event(at) };
     let every = Connector { triggers: Triggers::Every, ..connector() };
-    let elsewhere = Connector { containers: Some(vec![Arc::from("other")]), ..connector() };
-    let here = Connector { containers: Some(vec![Arc::from("other"), Arc::from("shop")]), ..connector() };
+    let elsewhere = Connector { containers: Some(vec!["other".into()]), ..connector() };
+    let here = Connector { containers: Some(vec!["other".into(), "shop".into()]), ..connector() };
     for (connector, event, expect) in [
         (&connector(), &named("Purchase"), live()),
         (&connector(), &named("purchase"), skip),
@@ -287,7 +286,7 @@ fn any_connector() -> impl Strategy<Value = Connector> {
             Connector {
                 mode,
                 triggers: Triggers::Named(vec![trigger.into()]),
-                containers: foreign.then(|| vec![Arc::from("other")]),
+                containers: foreign.then(|| vec!["other".into()]),
                 require_consent,
                 when: when.then(condition).into_iter().collect(),
                 click_matching,

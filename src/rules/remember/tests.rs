@@ -20,7 +20,7 @@ pub(in crate::rules) fn minute(n: i64) -> Time {
 }
 
 pub(in crate::rules) fn event(time: Time) -> Event {
-    Event { container: Arc::from("shop"), id: EventId::Given("1".into()), ..Event::bare(time, time) }
+    Event { container: "shop".into(), id: EventId::Given("1".into()), ..Event::bare(time, time) }
 }
 
 pub(in crate::rules) fn with(mut event: Event, fields: &[(Field, &str)]) -> Event {
@@ -48,7 +48,7 @@ pub(in crate::rules) fn capture(event: &Event) -> Vec<Click> {
 }
 
 pub(in crate::rules) fn visitor() -> Visitor {
-    Visitor::new(VisitorId(1), Arc::from("shop"))
+    Visitor::new(VisitorId(1), "shop".into())
 }
 
 pub(in crate::rules) fn learn_event(visitor: &mut Visitor, event: &Event) -> Learned {

@@ -60,7 +60,7 @@ impl ConnectorMetrics {
             .map(|s| s.is_final().then(|| families.deliveries.with_label_values(&[&**name, s.word()])))
             .collect();
         let made = Self {
-            name: Arc::clone(name),
+            name: name.clone(),
             families: Arc::clone(families),
             standing: Mutex::default(),
             decisions: std::array::from_fn(|_| Lazy::new()),

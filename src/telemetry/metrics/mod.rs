@@ -88,7 +88,7 @@ impl Metrics {
                 None => Arc::new(ConnectorMetrics::new(&self.families, &connector.name)),
             };
             handle.set_info(connector.mode.word(), &connector.revision);
-            wanted.insert(Arc::clone(&connector.name), handle);
+            wanted.insert(connector.name.clone(), handle);
         }
         let gone: Vec<_> = known.iter().filter(|(name, _)| !wanted.contains_key(*name)).map(|(_, h)| h).collect();
         self.connectors.store(Arc::new(wanted));
