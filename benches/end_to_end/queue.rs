@@ -3,7 +3,7 @@
 //! Refuses: leaving queues behind. They are deleted after the run, and by the broker if the run was cut off.
 
 use std::collections::VecDeque;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
@@ -20,6 +20,10 @@ const EXPIRES_MS: i32 = 900_000;
 
 /// The longest that one run may take: a broker short of memory or disk takes nothing more, and says nothing.
 const RUN_MAX: Duration = Duration::from_secs(300);
+
+/// A quorum queue counts its last acknowledgements some time after it took them.
+const COUNTED_WITHIN: Duration = Duration::from_secs(10);
+const COUNTED_EVERY: Duration = Duration::from_millis(50);
 
 /// A queue, and one for what the daemon would reject: it is to find both and declare neither.
 pub struct Queue {
@@ -104,12 +108,19 @@ impl Queue {
     /// An error where something is left in it. To be asked when nobody consumes any more: then what was not acknowledged is
     /// back in it.
     pub async fn used_up(&self) -> anyhow::Result<()> {
-        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         for name in [&self.name, &self.rejected] {
-            let queue = self.channel.queue_declare(name.as_str().into(), passive, FieldTable::default()).await?;
-            anyhow::ensure!(queue.message_count() == 0, "{} messages are left in {name}", queue.message_count());
+            let until = Instant::now() + COUNTED_WITHIN;
+            while let left @ 1.. = self.count(name).await? {
+                anyhow::ensure!(Instant::now() < until, "{left} messages are left in {name}");
+                tokio::time::sleep(COUNTED_EVERY).await;
+            }
         }
         Ok(())
+    }
+
+    async fn count(&self, name: &str) -> anyhow::Result<u32> {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        Ok(self.channel.queue_declare(name.into(), passive, FieldTable::default()).await?.message_count())
     }
 
     async fn delete(self) -> anyhow::Result<()> {

@@ -477,8 +477,8 @@ impl State {
         }
         self.slots_used += 1;
         let parked = self.parking.within(sending, job.first_due, now);
-        let is_awaited = is_probe || concurrency < self.slots_used * SLOTS_PLENTY;
-        let haste = if is_awaited { Haste::Now } else { Haste::Soon };
+        let is_urgent = is_probe || concurrency < self.slots_used * SLOTS_PLENTY;
+        let haste = if is_urgent { Haste::Now } else { Haste::Soon };
         Next::Start(Box::new(Task { job, setup, is_probe, parked, haste }))
     }
 

@@ -104,7 +104,8 @@ pub struct Record {
 /// How soon a record must be durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Haste {
-    /// Something is held up by it: a slot that is needed, or an attempt that is about to be made.
+    /// Something is held up by it: a slot that is needed, a lane that is to pause or to be probed, or an attempt that is about to be
+    /// made.
     Now,
     /// Nothing is, so it may wait some milliseconds for what else is to be committed.
     Soon,

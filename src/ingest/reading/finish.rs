@@ -76,7 +76,7 @@ fn check_currency(container: Option<&Container>, draft: &mut Draft) {
         return;
     };
     match &container.currency {
-        Some(currency) => draft.texts.set(Field::Currency, currency.clone()),
+        Some(currency) => draft.texts.set(Field::Currency, currency),
         None => {
             let problem = "is missing; send it with every value, or give the container a default currency";
             draft.problem(Reason::Invalid, "currency", problem);

@@ -27,8 +27,8 @@ use crate::store::{StoreError, rows};
 
 /// Changes of keys after which those gathered are moved to their tables: of some ten thousand events, so that a page takes several
 /// of them where the table has ten thousands of pages, and few enough to be read back at once and held twice in four megabytes. A
-/// map of 65,536 places doubles beyond 57,344.
-const MOVED_FROM_KEYS: usize = 57_000;
+/// map of 65,536 places doubles beyond 57,344, so the last commit has room.
+const MOVED_FROM_KEYS: usize = 55_000;
 
 /// The same, by visitors, of whom each takes some kilobytes.
 const MOVED_FROM_PERSONS: usize = 10_000;
@@ -49,8 +49,9 @@ const CLICKS_APART_FROM: usize = 16;
 /// counts as [several](BYTES_PER_STEP).
 const MOVED_PER_COMMIT: usize = 64;
 
-/// After so many commits without a change there are no events that could move what is on its way; then these do.
-const QUIET_FROM: usize = 32;
+/// After so many commits a generation is moved however small it is, and with any commit: retention passes over what is in memory,
+/// and events may be rare where outcomes are many. Under load it is full after some hundred.
+const LINGERS_FROM: usize = 4_096;
 
 /// To write so many bytes of a visitor takes as long as to move a key, or a small visitor.
 const BYTES_PER_STEP: usize = 2_048;
@@ -119,7 +120,7 @@ impl Person {
     }
 }
 
-/// What clicks take of memory; those of one landing share it.
+/// What clicks take of memory, roughly; those of one landing share it.
 fn bytes_of<'c>(clicks: &'c [Click]) -> usize {
     let len = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
     let of_landing = |Landing { url, referrer, ip, user_agent }: &Landing| {
@@ -230,8 +231,8 @@ pub(super) struct Recent {
     moved: i64,
     /// Somebody waits for changes up to this number to be moved.
     awaited: i64,
-    /// Commits without a change since the last one with any.
-    quiet: usize,
+    /// Commits since a generation was set moving, or was moved.
+    lingering: usize,
     stored: Stored,
 }
 
@@ -327,13 +328,18 @@ impl Recent {
         }
         let many = is_idle || self.is_hastened();
         // For a commit of outcomes alone slots wait: the next events move what is to be moved.
-        let is_beside_events = added != 0 || QUIET_FROM <= self.quiet;
+        let moves = added != 0 || self.is_time(is_idle);
         let steps = self.moving.as_ref().map_or(0, Moving::steps);
         let steps = self.share_of_full(steps) * 2 + MOVED_PER_COMMIT;
-        if let Some(moving) = self.moving.as_mut().filter(|_| is_beside_events || many) {
+        if let Some(moving) = self.moving.as_mut().filter(|_| moves) {
             moving.move_on(sql, if many { steps.max(MOVED_WHEN_IDLE) } else { steps })?;
         }
         self.stored.read_beside(sql, added)
+    }
+
+    /// Whether changes are moved though no event brings others.
+    fn is_time(&self, is_idle: bool) -> bool {
+        is_idle || self.is_hastened() || LINGERS_FROM <= self.lingering
     }
 
     /// Of a number, the part that the transaction under way is of a full generation.
@@ -365,9 +371,8 @@ impl Recent {
 
     /// The transaction is on the disk.
     pub(super) fn committed(&mut self, is_idle: bool) {
-        self.quiet += 1;
+        self.lingering += 1;
         if self.fresh.len() != 0 {
-            self.quiet = 0;
             self.last_change += 1;
             self.bytes += self.fresh_bytes;
             present(&self.fresh.keys).for_each(|hash| self.stored.add(hash));
@@ -382,13 +387,13 @@ impl Recent {
             }
             self.moved = moving.last_change;
             self.moving = None;
+            self.lingering = 0;
         }
         let is_full = MOVED_FROM_KEYS <= self.young.keys.len()
             || MOVED_FROM_PERSONS <= self.young.persons.len()
             || MOVED_FROM_BYTES <= self.bytes
             || MOVED_FROM_WEIGHT <= self.weight;
-        let is_time = is_idle || self.is_hastened() || QUIET_FROM <= self.quiet;
-        if is_full || (is_time && self.young.len() != 0) {
+        if is_full || (self.is_time(is_idle) && self.young.len() != 0) {
             self.set_moving();
         }
     }
@@ -414,7 +419,7 @@ impl Recent {
 
     fn set_moving(&mut self) {
         self.moving = Some(Moving::new(std::mem::take(&mut self.young), self.last_change));
-        (self.bytes, self.weight) = (0, 0);
+        (self.bytes, self.weight, self.lingering) = (0, 0, 0);
     }
 }
 

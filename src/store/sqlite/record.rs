@@ -44,7 +44,7 @@ pub(super) struct Outbox(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     records: Vec<(Lined, Reply)>,
-    /// How many of them are.
+    /// How many of them are urgent.
     urgent: usize,
 }
 

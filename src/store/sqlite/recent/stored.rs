@@ -19,7 +19,7 @@ const BITS_PER_KEY: usize = 10;
 const BITS_MIN: usize = 8 << 20;
 const BITS_MAX: usize = 256 << 20;
 
-/// Keys read from the table beside a commit, besides two for each that the commit adds to it: some tenth of a millisecond.
+/// Keys read from the table beside a commit, besides two for each change that it adds: some tenth of a millisecond.
 const READ_PER_COMMIT: usize = 500;
 
 /// Keys read at the start, and at once while nothing else is asked for: some milliseconds.
@@ -71,7 +71,7 @@ impl Stored {
         self.read_from.is_none()
     }
 
-    /// Goes on reading the table beside a commit that adds so many keys.
+    /// Goes on reading the table beside a commit that adds so many changes. Each comes to the table once, so reading is faster.
     pub(super) fn read_beside(&mut self, sql: &Connection, added: usize) -> Result<(), StoreError> {
         self.read_on(sql, READ_PER_COMMIT + 2 * added)
     }

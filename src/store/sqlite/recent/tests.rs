@@ -52,7 +52,7 @@ fn a_commit_that_changes_nothing_moves_nothing_unless_nothing_else_will() {
     commits.commit(0..0, true);
     assert_eq!(commits.moved(), MOVED_PER_COMMIT + MOVED_WHEN_IDLE);
     let before = commits.moved();
-    (1..QUIET_FROM).for_each(|_| commits.commit(0..0, false));
+    (4..LINGERS_FROM).for_each(|_| commits.commit(0..0, false));
     assert_eq!(commits.moved(), before);
     while commits.recent.is_unmoved() {
         commits.commit(0..0, false);
