@@ -90,12 +90,8 @@ impl Stored {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::hash;
     use super::*;
-
-    /// Spreads neighbours, as hashes are.
-    fn hash(n: i64) -> i64 {
-        n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed())
-    }
 
     fn table(keys: i64) -> Connection {
         let sql = Connection::open_in_memory().expect("opens");

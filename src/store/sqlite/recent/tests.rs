@@ -36,7 +36,7 @@ impl Commits {
 }
 
 /// Spreads neighbours, as hashes are.
-fn hash(n: i64) -> i64 {
+pub(super) fn hash(n: i64) -> i64 {
     n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed())
 }
 
