@@ -27,6 +27,8 @@ pub enum Consumer {
     Hyper,
     /// The bare loop with reqwest
     Reqwest,
+    /// The same with two rows of SQLite for each event
+    Durable,
     /// postbackd
     Daemon,
     /// benches/peers/worker.mjs
@@ -40,6 +42,7 @@ impl Consumer {
         match self {
             Self::Hyper => "bare, hyper",
             Self::Reqwest => "bare, reqwest",
+            Self::Durable => "bare, durable",
             Self::Daemon => "postbackd",
             Self::Node => "Node, amqplib + undici",
             Self::Python => "Python, aio-pika + httpx",
@@ -50,7 +53,7 @@ impl Consumer {
     pub fn is_there(self, options: &Options) -> bool {
         let of_peers = |file: &str| options.peers.as_ref().is_some_and(|folder| folder.join(file).exists());
         match self {
-            Self::Hyper | Self::Reqwest | Self::Daemon => true,
+            Self::Hyper | Self::Reqwest | Self::Durable | Self::Daemon => true,
             Self::Node => of_peers("worker.mjs") && of_peers("node_modules"),
             Self::Python => of_peers("worker.py") && of_peers("venv"),
         }
@@ -70,7 +73,7 @@ pub struct Job<'a> {
 
 /// A consumer at work.
 pub enum Running {
-    Bare(Process),
+    Bare(Process, Folder),
     Daemon(Daemon),
     Peer(Process, Folder),
 }
@@ -80,6 +83,7 @@ impl Running {
         match consumer {
             Consumer::Hyper => Self::bare(options, bare::Work::Hyper, job),
             Consumer::Reqwest => Self::bare(options, bare::Work::Reqwest, job),
+            Consumer::Durable => Self::bare(options, bare::Work::Durable, job),
             Consumer::Daemon => Ok(Self::Daemon(Daemon::start(options, job.queue, job.plan)?)),
             Consumer::Node => Self::peer(options, Path::new("node"), "worker.mjs", job),
             Consumer::Python => Self::peer(options, Path::new("venv/bin/python"), "worker.py", job),
@@ -87,6 +91,7 @@ impl Running {
     }
 
     pub fn bare(options: &Options, work: bare::Work, job: &Job<'_>) -> anyhow::Result<Self> {
+        let folder = Folder::new(&options.store())?;
         let settings = bare::Settings {
             amqp: options.amqp(),
             queue: job.queue.name.clone(),
@@ -95,13 +100,14 @@ impl Running {
             prefetch: options.prefetch,
             concurrency: options.concurrency,
             work,
+            folder: folder.path().to_owned(),
         };
         let process = Process::own(bare::MODE, &settings, |command| match job.sink.ca_file() {
             Some(ca) => trust(command, ca),
             None => command,
         })?;
         anyhow::ensure!(process.line(PATIENCE)? == bare::READY, "the bare loop did not say that it is ready");
-        Ok(Self::Bare(process))
+        Ok(Self::Bare(process, folder))
     }
 
     fn peer(options: &Options, program: &Path, script: &str, job: &Job<'_>) -> anyhow::Result<Self> {
@@ -119,7 +125,7 @@ impl Running {
     /// What it said, for the report of a failure.
     pub fn log(&self) -> String {
         match self {
-            Self::Bare(_) => String::new(),
+            Self::Bare(..) => String::new(),
             Self::Daemon(daemon) => daemon.log(),
             Self::Peer(_, folder) => std::fs::read_to_string(folder.path().join("log.txt")).unwrap_or_default(),
         }
@@ -128,7 +134,7 @@ impl Running {
     /// Waits until all it was to do is done and on record, reads its books, and ends it.
     pub async fn finish(self, events: usize) -> anyhow::Result<Books> {
         match self {
-            Self::Bare(process) => {
+            Self::Bare(process, _folder) => {
                 anyhow::ensure!(process.line(PATIENCE)?.starts_with(bare::DONE), "the bare loop did not end well");
                 Books::of(process.pid())
             }

@@ -24,7 +24,7 @@ pub enum Http {
 
 impl Http {
     pub fn new(work: Work, concurrency: usize) -> anyhow::Result<Self> {
-        if work != Work::Reqwest {
+        if work == Work::Hyper {
             let mut connector = HttpConnector::new();
             connector.set_nodelay(true);
             let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(concurrency).build(connector);
@@ -43,7 +43,8 @@ impl Http {
         Ok(Self::Reqwest(client))
     }
 
-    pub async fn get(&self, url: &str) -> anyhow::Result<()> {
+    /// The status.
+    pub async fn get(&self, url: &str) -> anyhow::Result<u16> {
         let status = match self {
             Self::Hyper(client) => {
                 let reply = client.get(url.parse()?).await?;
@@ -59,6 +60,6 @@ impl Http {
             }
         };
         anyhow::ensure!(status == 200, "the sink said {status}");
-        Ok(())
+        Ok(status.as_u16())
     }
 }

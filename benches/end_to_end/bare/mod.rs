@@ -1,13 +1,17 @@
 //! The bare loop, a process of its own: what any consumer of this queue must do at the least, written with care and nothing
-//! else. A delivery becomes JSON, a URL, a GET on a kept connection and an acknowledgement; or, for page views, JSON alone.
+//! else. A delivery becomes JSON, a URL, a GET on a kept connection and an acknowledgement; or, for page views, JSON alone;
+//! or, where a crash may lose nothing, two rows as well.
 //!
-//! Refuses: everything a dispatcher is for: no attribution, no log, no retry, no store.
+//! Refuses: everything a dispatcher is for: no attribution, no retry, and no store that anything could be found in.
 
+mod durable;
 mod finished;
 mod http;
+mod store;
 
 use std::fmt::Write as _;
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
@@ -36,6 +40,8 @@ pub enum Work {
     Hyper,
     /// Sent with reqwest, set up as the daemon's own.
     Reqwest,
+    /// Sent with reqwest, and kept before and after, each durable at once.
+    Durable,
     /// Parsed and no more, as a page view that triggers nothing.
     Parse,
 }
@@ -50,6 +56,8 @@ pub struct Settings {
     pub prefetch: u16,
     pub concurrency: usize,
     pub work: Work,
+    /// Where it may leave something while it works.
+    pub folder: PathBuf,
 }
 
 /// The six values that a request carries.
@@ -93,10 +101,14 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         println!("{READY}");
         let first = match settings.work {
             Work::Parse => parse_all(settings, &channel, consumer).await?,
+            Work::Durable => durable::keep_and_send_all(settings, &channel, consumer).await?,
             Work::Hyper | Work::Reqwest => send_all(settings, &channel, consumer).await?,
         };
-        println!("{DONE}{}", first.elapsed().as_secs_f64());
+        let span = first.elapsed();
+        // Answered when the broker has the last acknowledgement. Once it is said that all is done, this process may be killed.
+        channel.close(200, "done".into()).await?;
         connection.close(200, "done".into()).await?;
+        println!("{DONE}{}", span.as_secs_f64());
         anyhow::Ok(())
     })?;
     std::io::stdin().read_to_end(&mut Vec::new())?;

@@ -82,6 +82,6 @@ async fn commits(running: &Running) -> anyhow::Result<(f64, f64)> {
             daemon.ready().await?;
             Ok(daemon.metrics().await?.commits())
         }
-        Running::Bare(_) | Running::Peer(..) => Ok((0.0, 0.0)),
+        Running::Bare(..) | Running::Peer(..) => Ok((0.0, 0.0)),
     }
 }

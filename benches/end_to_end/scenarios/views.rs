@@ -79,7 +79,7 @@ async fn one(options: &Options, consumer: Consumer, round: usize) -> anyhow::Res
 }
 
 fn parse(options: &Options, job: &Job<'_>) -> anyhow::Result<(f64, Books)> {
-    let Running::Bare(process) = Running::bare(options, bare::Work::Parse, job)? else {
+    let Running::Bare(process, _folder) = Running::bare(options, bare::Work::Parse, job)? else {
         anyhow::bail!("a bare loop is one");
     };
     let said = process.line(2 * PATIENCE)?;
