@@ -14,9 +14,10 @@ pub struct Landing {
     /// The landing URL whole, with its query. Empty for a click that came in a field, or the bare query `?trls=…` where
     /// the sender named the source of a `trlc`.
     pub url: Box<str>,
-    pub referrer: Option<Box<str>>,
-    pub ip: Option<Box<str>>,
-    pub user_agent: Option<Box<str>>,
+    pub referrer: Option<SmolStr>,
+    pub ip: Option<SmolStr>,
+    /// Landings of one browser share it once they were read from the store.
+    pub user_agent: Option<SmolStr>,
 }
 
 impl Landing {

@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use smol_str::SmolStr;
 
 use super::Line;
 use crate::json;
@@ -53,7 +54,7 @@ pub struct EventShown {
 
 impl From<&Click> for ClickShown {
     fn from(click: &Click) -> Self {
-        let text = |t: &Option<Box<str>>| t.as_ref().map(ToString::to_string);
+        let text = |t: &Option<SmolStr>| t.as_ref().map(ToString::to_string);
         Self {
             param: click.param.to_string(),
             value: click.value.to_string(),

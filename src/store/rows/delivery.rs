@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::clicks::ClicksRow;
 use super::event::KnownRow;
-use super::parts::ClicksRow;
 use super::{RowError, decode, encode};
 use crate::model::click::Click;
 use crate::model::delivery::{Attribution, AttributionModel, Delivery, Reason, Sending, State};

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{ClicksRow, ConsentRow, ListRow, MapRow, TextsRow};
+use super::clicks::ClicksRow;
+use super::parts::{ConsentRow, ListRow, MapRow, TextsRow};
 use super::{RowError, decode, encode, is_empty, is_false};
 use crate::model::event::{Event, EventId};
 use crate::model::facts::{Facts, Known};

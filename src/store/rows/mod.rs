@@ -4,6 +4,7 @@
 //!
 //! Refuses: SQL, and any meaning. A row read back equals what was written; a row that can't be read says which and why.
 
+mod clicks;
 mod delivery;
 mod event;
 mod parts;

@@ -1,21 +1,18 @@
-//! What rows of several kinds are made of: texts under their fields' names, consent, JSON values, clicks.
+//! What rows of several kinds are made of: texts, alone or under their fields' names, consent, JSON values.
 //!
 //! Refuses: being rows.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+use smol_str::SmolStr;
 
-use super::RowError;
 use crate::json;
-use crate::model::click::{Click, Landing};
 use crate::model::event::{Consent, Texts};
 use crate::model::field::Field;
-use crate::model::time::Time;
 use crate::model::value::{Members, Value};
 
 /// Text values under their fields' names.
@@ -150,60 +147,25 @@ impl MapRow<'_> {
     }
 }
 
-type LandingRow<'a> = (Cow<'a, str>, Option<Cow<'a, str>>, Option<Cow<'a, str>>, Option<Cow<'a, str>>);
-type ClickRow<'a> = (Cow<'a, str>, Cow<'a, str>, Option<i64>, i64, usize);
+/// A text, borrowed from the row where it stands there as it is.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Str<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// Clicks with the landings they share.
-#[derive(Default, Serialize, Deserialize)]
-pub(super) struct ClicksRow<'a> {
-    /// URL, referrer, ip, user agent.
-    #[serde(rename = "l")]
-    landings: Vec<LandingRow<'a>>,
-    /// Parameter, value, time, seen, which landing.
-    #[serde(rename = "c")]
-    clicks: Vec<ClickRow<'a>>,
+impl<'a> From<&'a str> for Str<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
 }
 
-/// Landings, the last ones written, among which that of the next click is looked for.
-const LANDINGS_COMPARED: usize = 4;
-
-impl<'a> ClicksRow<'a> {
-    pub(super) fn of(clicks: &'a [Click]) -> Self {
-        let mut row = Self { landings: Vec::new(), clicks: Vec::with_capacity(clicks.len()) };
-        let mut known: Vec<&Arc<Landing>> = Vec::new();
-        for click in clicks {
-            let landing = &click.landing;
-            // Clicks of one landing stand together, or nearly.
-            let near = known.len().saturating_sub(LANDINGS_COMPARED);
-            let at = known[near..].iter().rposition(|l| Arc::ptr_eq(l, landing) || **l == *landing);
-            let at = at.map_or(known.len(), |at| near + at);
-            if at == known.len() {
-                let text = |text: &'a Option<Box<str>>| text.as_deref().map(Cow::Borrowed);
-                let Landing { url, referrer, ip, user_agent } = &**landing;
-                row.landings.push((Cow::Borrowed(url), text(referrer), text(ip), text(user_agent)));
-                known.push(landing);
-            }
-            let (param, value) = (Cow::Borrowed(&*click.param), Cow::Borrowed(&*click.value));
-            row.clicks.push((param, value, click.time.map(Time::ms), click.seen.ms(), at));
-        }
-        row
+impl From<Str<'_>> for SmolStr {
+    fn from(Str(text): Str<'_>) -> Self {
+        Self::new(text)
     }
+}
 
-    pub(super) fn clicks(self) -> Result<Vec<Click>, RowError> {
-        let owned = |text: Option<Cow<'_, str>>| text.map(Into::into);
-        let landings: Vec<Arc<Landing>> = self
-            .landings
-            .into_iter()
-            .map(|(url, referrer, ip, agent)| {
-                let (referrer, ip, user_agent) = (owned(referrer), owned(ip), owned(agent));
-                Arc::new(Landing { url: url.into(), referrer, ip, user_agent })
-            })
-            .collect();
-        let click = |(param, value, time, seen, at): ClickRow<'_>| {
-            let landing = landings.get(at).ok_or_else(|| RowError::new("click", "its landing is missing"))?.clone();
-            let (time, seen) = (time.map(Time::from_ms), Time::from_ms(seen));
-            Ok(Click { param: param.into(), value: value.into(), time, seen, landing })
-        };
-        self.clicks.into_iter().map(click).collect()
+impl From<Str<'_>> for Box<str> {
+    fn from(Str(text): Str<'_>) -> Self {
+        text.into()
     }
 }

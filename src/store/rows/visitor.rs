@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{ClicksRow, ConsentRow};
+use super::clicks::ClicksRow;
+use super::parts::{ConsentRow, Str};
 use super::{RowError, decode, encode};
 use crate::model::click::Click;
 use crate::model::field::Field;
@@ -15,22 +16,22 @@ use crate::model::ids::VisitorId;
 use crate::model::time::Time;
 use crate::model::visitor::{ConsentTimes, Fact, Session, Sharing, Visitor};
 
-type SessionRow<'a> = (i64, i64, bool, Option<(i64, Cow<'a, str>)>);
+type SessionRow<'a> = (i64, i64, bool, Option<(i64, Str<'a>)>);
 
 #[derive(Serialize, Deserialize)]
 struct VisitorRow<'a> {
     #[serde(rename = "k")]
     container: Cow<'a, str>,
     /// Field, value, time.
-    #[serde(rename = "f")]
-    facts: Vec<(Cow<'a, str>, Cow<'a, str>, i64)>,
+    #[serde(rename = "f", borrow)]
+    facts: Vec<(Str<'a>, Str<'a>, i64)>,
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     consent: Option<ConsentRow>,
     /// When each flag was last spoken of: ads, analytics.
     #[serde(rename = "na", default, skip_serializing_if = "Option::is_none")]
     consent_at: Option<(Option<i64>, Option<i64>)>,
     /// Start, end, forced, and of the landing: time, URL.
-    #[serde(rename = "s")]
+    #[serde(rename = "s", borrow)]
     sessions: Vec<SessionRow<'a>>,
     #[serde(rename = "w", borrow)]
     clicks: ClicksRow<'a>,
@@ -54,9 +55,9 @@ pub fn write_visitor_but_clicks(visitor: &Visitor) -> String {
 
 fn write(visitor: &Visitor, clicks: &[Click]) -> String {
     let at = visitor.consent_at;
-    let facts = visitor.facts.iter().map(|f| (f.field.name().into(), Cow::Borrowed(&*f.value), f.time.ms()));
+    let facts = visitor.facts.iter().map(|f| (f.field.name().into(), f.value.as_str().into(), f.time.ms()));
     let sessions = visitor.sessions.iter().map(|s| {
-        let landing = s.landing.as_ref().map(|(time, url)| (time.ms(), Cow::Borrowed(&**url)));
+        let landing = s.landing.as_ref().map(|(time, url)| (time.ms(), Str::from(&**url)));
         (s.start.ms(), s.end.ms(), s.forced, landing)
     });
     let row = VisitorRow {
@@ -81,7 +82,7 @@ pub fn read_visitor(id: VisitorId, text: &str) -> Result<Visitor, RowError> {
         .facts
         .into_iter()
         .filter_map(|(name, value, time)| {
-            Field::from_name(&name).map(|field| Fact { field, value: value.into(), time: Time::from_ms(time) })
+            Field::from_name(&name.0).map(|field| Fact { field, value: value.into(), time: Time::from_ms(time) })
         })
         .collect();
     facts.sort_by_key(|f| f.field);

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
 
 use self::moving::Moving;
 use self::stored::{READ_AT_ONCE, Stored};
@@ -120,16 +121,20 @@ impl Person {
     }
 }
 
-/// What clicks take of memory, roughly; those of one landing share it.
+/// What clicks take of memory, roughly; those of one landing share it, and landings of one browser what it calls itself.
 fn bytes_of<'c>(clicks: &'c [Click]) -> usize {
-    let len = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
-    let of_landing = |Landing { url, referrer, ip, user_agent }: &Landing| {
-        size_of::<Landing>() + url.len() + len(referrer) + len(ip) + len(user_agent)
+    let len = |text: &Option<SmolStr>| text.as_ref().map_or(0, |text| text.len());
+    let mut last: Option<&'c Landing> = None;
+    let of_landing = |landing: &'c Landing, last: Option<&'c Landing>| {
+        let Landing { url, referrer, ip, user_agent } = landing;
+        let place = |agent: &Option<SmolStr>| agent.as_ref().map(|agent| agent.as_str().as_ptr());
+        let is_shared = last.is_some_and(|last| place(&last.user_agent) == place(user_agent));
+        size_of::<Landing>() + url.len() + len(referrer) + len(ip) + if is_shared { 0 } else { len(user_agent) }
     };
-    let mut last: Option<&'c Arc<Landing>> = None;
     let of_click = |Click { param, value, landing, .. }: &'c Click| {
-        let is_shared = last.replace(landing).is_some_and(|last| Arc::ptr_eq(last, landing));
-        size_of::<Click>() + param.len() + value.len() + if is_shared { 0 } else { of_landing(landing) }
+        let last = last.replace(landing);
+        let is_shared = last.is_some_and(|last| std::ptr::eq(last, &**landing));
+        size_of::<Click>() + param.len() + value.len() + if is_shared { 0 } else { of_landing(landing, last) }
     };
     clicks.iter().map(of_click).sum()
 }
