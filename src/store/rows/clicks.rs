@@ -96,7 +96,7 @@ impl<'a> ClicksRow<'a> {
     pub(super) fn clicks(self) -> Result<Vec<Click>, RowError> {
         let mut landings: Vec<Arc<Landing>> = Vec::with_capacity(self.landings.len());
         for row in self.landings {
-            let landing = row.landing(landings.last().map(|last| &**last));
+            let landing = row.landing(landings.last().map(|last| &**last))?;
             landings.push(Arc::new(landing));
         }
         let click = |(param, value, time, seen, at): ClickRow<'_>| {
@@ -118,14 +118,14 @@ impl<'a> LandingRow<'a> {
         Self { url: Str::from(&**url), referrer: text(referrer), browser }
     }
 
-    fn landing(self, before: Option<&Landing>) -> Landing {
+    fn landing(self, before: Option<&Landing>) -> Result<Landing, RowError> {
         let text = |text: Option<Str<'_>>| text.map(SmolStr::from);
         let (ip, user_agent) = match (self.browser, before) {
             (Some((ip, user_agent)), _) => (text(ip), text(user_agent)),
             (None, Some(before)) => (before.ip.clone(), before.user_agent.clone()),
-            (None, None) => (None, None),
+            (None, None) => return Err(RowError::new("click", "its first landing says nothing of a browser")),
         };
-        Landing { url: self.url.into(), referrer: text(self.referrer), ip, user_agent }
+        Ok(Landing { url: self.url.into(), referrer: text(self.referrer), ip, user_agent })
     }
 }
 
@@ -213,5 +213,7 @@ mod tests {
             let text = format!(r#"{{"l":[{half}],"c":[]}}"#);
             assert!(decode::<ClicksRow<'_>>("click", &text).is_err(), "{half}");
         }
+        let first = decode::<ClicksRow<'_>>("click", r#"{"l":[["/1",null]],"c":[]}"#).and_then(ClicksRow::clicks);
+        assert!(first.unwrap_err().to_string().contains("browser"));
     }
 }
