@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use delivery::{Later, StoredDelivery, read_deliveries, write_deliveries};
 pub use event::{read_event, read_facts, write_event, write_facts};
-pub use visitor::{read_visitor, write_visitor, write_visitor_but_clicks};
+pub use visitor::{are_apart, read_clicks, read_visitor, write_clicks, write_visitor};
 
 /// A row that does not say what this version expects of it.
 #[derive(Debug, thiserror::Error)]

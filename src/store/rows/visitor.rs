@@ -33,8 +33,9 @@ struct VisitorRow<'a> {
     /// Start, end, forced, and of the landing: time, URL.
     #[serde(rename = "s", borrow)]
     sessions: Vec<SessionRow<'a>>,
-    #[serde(rename = "w", borrow)]
-    clicks: ClicksRow<'a>,
+    /// `None`: they lie apart, in a row of their own.
+    #[serde(rename = "w", borrow, default, skip_serializing_if = "Option::is_none")]
+    clicks: Option<ClicksRow<'a>>,
     /// Identifier and what it came with; nothing of one that is shared.
     #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
     sharings: Vec<(u32, Cow<'a, [u32]>)>,
@@ -43,17 +44,19 @@ struct VisitorRow<'a> {
 /// Bytes of most visitors.
 const VISITOR_USUAL: usize = 1024;
 
-/// A visitor as one row's text.
+/// Bytes of most clicks with their landings.
+const CLICK_USUAL: usize = 192;
+
+/// From so many clicks on, a visitor's clicks lie in a row of their own, which is written only when they change.
+const CLICKS_APART_FROM: usize = 16;
+
+/// Whether a visitor's row leaves these clicks, all that it has, to [`write_clicks`].
+pub fn are_apart(clicks: &[Click]) -> bool {
+    CLICKS_APART_FROM <= clicks.len()
+}
+
+/// A visitor as one row's text, with its clicks unless they lie [apart](are_apart).
 pub fn write_visitor(visitor: &Visitor) -> String {
-    write(visitor, &visitor.clicks)
-}
-
-/// The same without its clicks, as if it had none.
-pub fn write_visitor_but_clicks(visitor: &Visitor) -> String {
-    write(visitor, &[])
-}
-
-fn write(visitor: &Visitor, clicks: &[Click]) -> String {
     let at = visitor.consent_at;
     let facts = visitor.facts.iter().map(|f| (f.field.name().into(), f.value.as_str().into(), f.time.ms()));
     let sessions = visitor.sessions.iter().map(|s| {
@@ -66,17 +69,30 @@ fn write(visitor: &Visitor, clicks: &[Click]) -> String {
         consent: ConsentRow::of(visitor.consent),
         consent_at: (at != ConsentTimes::default()).then(|| (at.ads.map(Time::ms), at.analytics.map(Time::ms))),
         sessions: sessions.collect(),
-        clicks: ClicksRow::of(clicks),
+        clicks: (!are_apart(&visitor.clicks)).then(|| ClicksRow::of(&visitor.clicks)),
         sharings: visitor.sharings.iter().map(|s| (s.identifier, Cow::Borrowed(&*s.with))).collect(),
     };
     encode(&row, VISITOR_USUAL)
 }
 
-/// The visitor that [`write_visitor`] wrote.
+/// Clicks that lie apart, as one row's text.
+pub fn write_clicks(clicks: &[Click]) -> String {
+    encode(&ClicksRow::of(clicks), clicks.len() * CLICK_USUAL)
+}
+
+/// The clicks that [`write_clicks`] wrote.
 ///
 /// # Errors
 /// The text is no such row.
-pub fn read_visitor(id: VisitorId, text: &str) -> Result<Visitor, RowError> {
+pub fn read_clicks(text: &str) -> Result<Vec<Click>, RowError> {
+    decode::<ClicksRow<'_>>("list of clicks", text)?.clicks()
+}
+
+/// The visitor that [`write_visitor`] wrote. Where its clicks lie apart it has none yet, and they are to be read beside it: true.
+///
+/// # Errors
+/// The text is no such row.
+pub fn read_visitor(id: VisitorId, text: &str) -> Result<(Visitor, bool), RowError> {
     let row: VisitorRow<'_> = decode("visitor", text)?;
     let mut facts: Vec<Fact> = row
         .facts
@@ -92,7 +108,8 @@ pub fn read_visitor(id: VisitorId, text: &str) -> Result<Visitor, RowError> {
         landing: landing.map(|(time, url)| (Time::from_ms(time), url.into())),
         forced,
     });
-    Ok(Visitor {
+    let is_apart = row.clicks.is_none();
+    let visitor = Visitor {
         id,
         container: (&*row.container).into(),
         facts,
@@ -102,11 +119,12 @@ pub fn read_visitor(id: VisitorId, text: &str) -> Result<Visitor, RowError> {
             analytics: analytics.map(Time::from_ms),
         }),
         sessions: sessions.collect(),
-        clicks: Arc::new(row.clicks.clicks()?),
+        clicks: Arc::new(row.clicks.unwrap_or_default().clicks()?),
         sharings: row
             .sharings
             .into_iter()
             .map(|(identifier, with)| Sharing { identifier, is_shared: with.is_empty(), with: with.into_owned() })
             .collect(),
-    })
+    };
+    Ok((visitor, is_apart))
 }

@@ -63,7 +63,7 @@ impl Task for Admit {
 pub(super) struct Owner {
     pub visitor: Arc<Visitor>,
     /// Its clicks as they were found.
-    loaded: Option<Arc<Vec<Click>>>,
+    loaded: Arc<Vec<Click>>,
     pub matched_by: Option<IdentifierKind>,
     /// Hashes of the identifiers that nobody had.
     unknown: Vec<i64>,
@@ -127,7 +127,7 @@ impl Admit {
         }
         if owner.is_new || owner.changed {
             let presence = if owner.is_new { Presence::New } else { Presence::Here };
-            visitors::save(tx, owner.visitor.clone(), owner.loaded.as_ref(), self.now.ms(), presence);
+            visitors::save(tx, owner.visitor.clone(), &owner.loaded, self.now.ms(), presence);
         }
     }
 
@@ -195,8 +195,8 @@ impl Admit {
                 tx.counters.next_visitor += 1;
                 let visitor = Arc::new(Visitor::new(id, event.container.clone()));
                 Ok(Owner {
+                    loaded: visitor.clicks.clone(),
                     visitor,
-                    loaded: None,
                     matched_by: None,
                     unknown,
                     is_new: true,
@@ -209,7 +209,7 @@ impl Admit {
                 let at = loaded.iter().position(|visitor: &Arc<Visitor>| visitor.id == id);
                 let mut visitor = at.map_or_else(|| visitors::load(tx, id), |at| Ok(loaded.swap_remove(at)))?;
                 drop(loaded);
-                let loaded = Some(visitor.clicks.clone());
+                let loaded = visitor.clicks.clone();
                 visitors::merge(tx, &*self.planner, &mut visitor, &merge, self.now.ms())?;
                 let merged = !merge.is_empty();
                 let matched_by = Some(by);

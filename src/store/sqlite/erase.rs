@@ -258,8 +258,9 @@ fn forget(tx: &mut Tx<'_>, traces: &Traces, id: VisitorId, seen: i64) -> Result<
         return Ok(());
     }
     let mut visitor = visitors::load(tx, id)?;
+    let loaded = visitor.clicks.clone();
     if traces.take_from(Arc::make_mut(&mut visitor)) {
-        visitors::save(tx, visitor, None, seen, Presence::Away);
+        visitors::save(tx, visitor, &loaded, seen, Presence::Away);
     }
     Ok(())
 }

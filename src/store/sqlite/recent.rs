@@ -7,23 +7,24 @@
 //! come for the first time lie together, and are written at once.
 //!
 //! Refuses: meaning. It knows no event and no rule; what a key leads to is its callers' business. And nobody else writes
-//! the tables `key` and `visitor`, or a change read back could undo what they did.
+//! the tables `key`, `visitor` and `clicks`, or a change read back could undo what they did.
 
 mod change;
 mod moving;
+mod person;
 mod stored;
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 use rustc_hash::FxHashMap;
-use smol_str::SmolStr;
 
 use self::moving::Moving;
+use self::person::VisitorRow;
+pub(super) use self::person::{Person, Presence};
 use self::stored::{READ_AT_ONCE, Stored};
-use crate::model::click::{Click, Landing};
+use crate::model::click::Click;
 use crate::model::ids::VisitorId;
-use crate::model::visitor::Visitor;
 use crate::store::{StoreError, rows};
 
 /// Changes of keys after which those gathered are moved to their tables: of some ten thousand events, so that a page takes several
@@ -37,25 +38,21 @@ const MOVED_FROM_PERSONS: usize = 10_000;
 /// The same, by the size of their record.
 const MOVED_FROM_BYTES: usize = 16_000_000;
 
-/// The same, by the bytes that visitors take: those with many clicks are kept in memory whole. 80 MB are 260 visitors with a
-/// thousand usual clicks each.
-const MOVED_FROM_WEIGHT: usize = 80_000_000;
-
-/// From so many clicks on, a visitor's row is made when it is moved, not with each event; until then its record says what
-/// changed beside the clicks, where those are as they were.
-const CLICKS_APART_FROM: usize = 16;
+/// Bytes of memory that the clicks of visitors may take who have many and may be asked for soon; beyond it they are read again from
+/// where they are stored. 24 MB are 80 visitors with a thousand usual clicks each.
+const AT_HAND_MAX: usize = 24_000_000;
 
 /// Moved with each commit that adds changes, besides twice the part of the generation on its way that the commit is of a full
-/// one: so the last of one is in its table before the next is full, and no commit is much longer than another. A large visitor
-/// counts as [several](BYTES_PER_STEP).
+/// one: so the last of one is in its table before the next is full, and no commit is much longer than another. What is large counts as
+/// [several](CLICKS_PER_STEP).
 const MOVED_PER_COMMIT: usize = 64;
 
 /// After so many commits a generation is moved however small it is, and with any commit: retention passes over what is in memory,
 /// and events may be rare where outcomes are many. Under load it is full after some hundred.
 const LINGERS_FROM: usize = 4_096;
 
-/// To write so many bytes of a visitor takes as long as to move a key, or a small visitor.
-const BYTES_PER_STEP: usize = 2_048;
+/// To write so many clicks takes as long as to move a key, or a visitor.
+const CLICKS_PER_STEP: usize = 16;
 
 /// Moved at once while nothing else is asked for: some milliseconds, which is how long who asks then may have to wait.
 const MOVED_WHEN_IDLE: usize = 1_000;
@@ -72,99 +69,8 @@ pub(super) struct KeyRow {
 /// See [`KeyRow::until`].
 pub(super) const FOR_VISITOR: i64 = 0;
 
-/// A visitor, or what has become of one. `seen` is when the last event came, in milliseconds since the epoch.
-#[derive(Debug)]
-pub(super) enum Person {
-    /// Changed by the transaction under way.
-    Changed {
-        visitor: Arc<Visitor>,
-        seen: i64,
-        presence: Presence,
-        /// Its clicks are those of the change before, or of its table.
-        same_clicks: bool,
-    },
-    /// As it was committed: its row, and itself where it may be asked for soon. Else the row is enough: what a visitor is
-    /// made of takes three times the room.
-    Kept {
-        row: VisitorRow,
-        visitor: Option<Arc<Visitor>>,
-    },
-    /// As it was committed, where it has [many clicks](CLICKS_APART_FROM) and may be asked for soon.
-    Large {
-        visitor: Arc<Visitor>,
-        seen: i64,
-        same_clicks: bool,
-        /// What its clicks take of memory.
-        bytes: usize,
-    },
-    /// Taken over by another.
-    Merged {
-        into: i64,
-        seen: i64,
-    },
-    Gone,
-}
-
-impl Person {
-    /// How many keys take as long to move.
-    fn steps(&self) -> usize {
-        1 + self.weight() / BYTES_PER_STEP
-    }
-
-    /// Bytes of most of it.
-    fn weight(&self) -> usize {
-        match self {
-            Self::Large { bytes, .. } => *bytes,
-            Self::Kept { row, .. } => row.data.len(),
-            Self::Changed { .. } | Self::Merged { .. } | Self::Gone => 0,
-        }
-    }
-}
-
-/// What clicks take of memory, roughly; those of one landing share it, and landings of one browser what it calls itself.
-fn bytes_of<'c>(clicks: &'c [Click]) -> usize {
-    let len = |text: &Option<SmolStr>| text.as_ref().map_or(0, |text| text.len());
-    let mut last: Option<&'c Landing> = None;
-    let of_landing = |landing: &'c Landing, last: Option<&'c Landing>| {
-        let Landing { url, referrer, ip, user_agent } = landing;
-        let place = |agent: &Option<SmolStr>| agent.as_ref().map(|agent| agent.as_str().as_ptr());
-        let is_shared = last.is_some_and(|last| place(&last.user_agent) == place(user_agent));
-        size_of::<Landing>() + url.len() + len(referrer) + len(ip) + if is_shared { 0 } else { len(user_agent) }
-    };
-    let of_click = |Click { param, value, landing, .. }: &'c Click| {
-        let last = last.replace(landing);
-        let is_shared = last.is_some_and(|last| std::ptr::eq(last, &**landing));
-        size_of::<Click>() + param.len() + value.len() + if is_shared { 0 } else { of_landing(landing, last) }
-    };
-    clicks.iter().map(of_click).sum()
-}
-
-/// Why a visitor changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
-    /// It has come for the first time: no table has it.
-    New,
-    /// It has come again, and may do so soon.
-    Here,
-    /// Something of it was taken away, by whoever looks after the store.
-    Away,
-}
-
-/// What the table holds of a visitor.
-#[derive(Debug)]
-pub(super) struct VisitorRow {
-    pub seen: i64,
-    /// When the oldest click was made, in milliseconds since the epoch.
-    pub oldest: Option<i64>,
-    pub data: Box<str>,
-}
-
-impl VisitorRow {
-    fn of(visitor: &Visitor, seen: i64) -> Self {
-        let oldest = visitor.clicks.iter().map(|click| click.time.unwrap_or(click.seen).ms()).min();
-        Self { seen, oldest, data: rows::write_visitor(visitor).into() }
-    }
-}
+/// The clicks of a visitor who has many; `None` where they are gone, or so few by now that the visitor's row holds them.
+type ClicksApart = Option<Arc<Vec<Click>>>;
 
 /// Changes, the last of each key and visitor. A key that is `None` was taken away. Keys are secretly hashed already and
 /// visitors numbered by us, so nobody outside can make them collide.
@@ -172,6 +78,8 @@ impl VisitorRow {
 struct Layer {
     keys: FxHashMap<i64, Option<KeyRow>>,
     persons: FxHashMap<i64, Person>,
+    /// By visitor.
+    clicks: FxHashMap<i64, ClicksApart>,
 }
 
 impl Layer {
@@ -180,34 +88,32 @@ impl Layer {
         let is_new = |_: &i64, person: &mut Person| matches!(person, Person::Changed { presence: Presence::New, .. });
         let rows = self.persons.extract_if(is_new).filter_map(|(id, person)| match person {
             Person::Changed { visitor, seen, .. } => Some((id, VisitorRow::of(&visitor, seen))),
-            Person::Kept { .. } | Person::Large { .. } | Person::Merged { .. } | Person::Gone => None,
+            Person::Kept { .. } | Person::Merged { .. } | Person::Gone => None,
         });
         let mut rows: Vec<_> = rows.collect();
         rows.sort_unstable_by_key(|(id, _)| *id);
         rows
     }
 
-    /// Makes rows of the visitors that changed, but for those with many clicks. `before` is what was committed lately.
+    /// Makes rows of the visitors that changed. `before` is what was committed lately.
     fn keep(&mut self, before: &Self) {
         for (id, person) in &mut self.persons {
-            let Person::Changed { visitor, seen, presence, same_clicks } = person else { continue };
-            let (visitor, seen) = (visitor.clone(), *seen);
-            let is_here = *presence == Presence::Here;
-            *person = if is_here && CLICKS_APART_FROM <= visitor.clicks.len() {
-                let same_clicks = *same_clicks;
-                let bytes = match before.persons.get(id) {
-                    Some(Person::Large { bytes, .. }) if same_clicks => *bytes,
-                    _ => bytes_of(&visitor.clicks),
-                };
-                Person::Large { visitor, seen, same_clicks, bytes }
-            } else {
-                Person::Kept { row: VisitorRow::of(&visitor, seen), visitor: is_here.then_some(visitor) }
+            *person = match std::mem::replace(person, Person::Gone) {
+                Person::Changed { visitor, seen, presence } => {
+                    Person::kept(visitor, seen, presence, before.persons.get(id))
+                }
+                other => other,
             };
         }
     }
 
+    /// Lets go of visitors whose clicks take much room. Their rows stay.
+    fn let_go(&mut self) {
+        self.persons.values_mut().for_each(Person::let_go);
+    }
+
     fn len(&self) -> usize {
-        self.keys.len() + self.persons.len()
+        self.keys.len() + self.persons.len() + self.clicks.len()
     }
 }
 
@@ -229,9 +135,8 @@ pub(super) struct Recent {
     bytes: usize,
     /// Bytes that the transaction under way adds.
     fresh_bytes: usize,
-    /// Bytes of the visitors who are not on their way to the tables, and how many more with the transaction under way.
-    weight: usize,
-    fresh_weight: usize,
+    /// What the clicks take of memory that are here because they may be asked for soon, but for those on their way.
+    at_hand: usize,
     /// Up to this number, changes are in their tables and `change` holds none.
     moved: i64,
     /// Somebody waits for changes up to this number to be moved.
@@ -254,9 +159,8 @@ impl Recent {
             recent.last_change = row.get(0)?;
             let body = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
             recent.bytes += body.len();
-            change::read(sql, body, &mut recent.young)?;
+            change::read(body, &mut recent.young)?;
         }
-        recent.weight = recent.young.persons.values().map(Person::weight).sum();
         present(&recent.young.keys).for_each(|hash| recent.stored.add(hash));
         recent.read_on(sql)?;
         Ok(recent)
@@ -308,8 +212,30 @@ impl Recent {
         known.or_else(|| self.moving.as_ref()?.person(id.0))
     }
 
+    /// Whoever goes takes along its clicks.
     pub(super) fn set_person(&mut self, id: VisitorId, person: Person) {
+        if matches!(person, Person::Merged { .. } | Person::Gone) {
+            self.set_clicks(id, None);
+        }
         self.fresh.persons.insert(id.0, person);
+    }
+
+    /// The clicks of a visitor whose row says that they lie apart.
+    pub(super) fn clicks(&self, sql: &Connection, id: VisitorId) -> Result<Arc<Vec<Click>>, StoreError> {
+        let known = self.fresh.clicks.get(&id.0).or_else(|| self.young.clicks.get(&id.0));
+        let known = match known.or_else(|| self.moving.as_ref()?.clicks(id.0)) {
+            Some(known) => known.clone(),
+            None => {
+                let mut select = sql.prepare_cached("SELECT data FROM clicks WHERE visitor = ?1")?;
+                let clicks = select.query_row([id.0], |row| Ok(rows::read_clicks(row.get_ref(0)?.as_str()?)));
+                clicks.optional()?.transpose()?.map(Arc::new)
+            }
+        };
+        known.ok_or_else(|| StoreError::Failed(format!("the clicks of visitor {} are missing", id.0)))
+    }
+
+    pub(super) fn set_clicks(&mut self, id: VisitorId, clicks: ClicksApart) {
+        self.fresh.clicks.insert(id.0, clicks);
     }
 
     /// The part that changes have in a transaction about to be committed.
@@ -319,13 +245,9 @@ impl Recent {
             insert.execute((id, seen, oldest, data))?;
         }
         let added = self.fresh.len();
-        (self.fresh_bytes, self.fresh_weight) = (0, 0);
+        self.fresh_bytes = 0;
         if added != 0 {
             self.fresh.keep(&self.young);
-            for (id, person) in &self.fresh.persons {
-                let before = self.young.persons.get(id).map_or(0, Person::weight);
-                self.fresh_weight += person.weight().saturating_sub(before);
-            }
             let body = change::write(&self.fresh);
             self.fresh_bytes = body.len();
             sql.prepare_cached("INSERT INTO change (id, body) VALUES (?1, ?2)")?
@@ -353,7 +275,6 @@ impl Recent {
             (self.fresh.keys.len(), MOVED_FROM_KEYS),
             (self.fresh.persons.len(), MOVED_FROM_PERSONS),
             (self.fresh_bytes, MOVED_FROM_BYTES),
-            (self.fresh_weight, MOVED_FROM_WEIGHT),
         ];
         added.iter().map(|(added, full)| whole * added / full).max().unwrap_or(0)
     }
@@ -382,8 +303,15 @@ impl Recent {
             self.bytes += self.fresh_bytes;
             present(&self.fresh.keys).for_each(|hash| self.stored.add(hash));
             self.young.keys.extend(self.fresh.keys.drain());
-            self.young.persons.extend(self.fresh.persons.drain());
-            self.weight += self.fresh_weight;
+            self.young.clicks.extend(self.fresh.clicks.drain());
+            for (id, person) in self.fresh.persons.drain() {
+                self.at_hand += person.at_hand();
+                self.at_hand -= self.young.persons.insert(id, person).map_or(0, |before| before.at_hand());
+            }
+            if AT_HAND_MAX < self.at_hand {
+                self.young.let_go();
+                self.at_hand = 0;
+            }
         }
         self.make_room();
         if let Some(moving) = &mut self.moving {
@@ -396,8 +324,7 @@ impl Recent {
         }
         let is_full = MOVED_FROM_KEYS <= self.young.keys.len()
             || MOVED_FROM_PERSONS <= self.young.persons.len()
-            || MOVED_FROM_BYTES <= self.bytes
-            || MOVED_FROM_WEIGHT <= self.weight;
+            || MOVED_FROM_BYTES <= self.bytes;
         if is_full || (self.is_time(is_idle) && self.young.len() != 0) {
             self.set_moving();
         }
@@ -407,6 +334,7 @@ impl Recent {
     pub(super) fn rolled_back(&mut self) {
         self.fresh.keys.clear();
         self.fresh.persons.clear();
+        self.fresh.clicks.clear();
         if let Some(moving) = &mut self.moving {
             moving.rolled_back();
         }
@@ -424,7 +352,7 @@ impl Recent {
 
     fn set_moving(&mut self) {
         self.moving = Some(Moving::new(std::mem::take(&mut self.young), self.last_change));
-        (self.bytes, self.weight, self.lingering) = (0, 0, 0);
+        (self.bytes, self.at_hand, self.lingering) = (0, 0, 0);
     }
 }
 

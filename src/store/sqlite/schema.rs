@@ -96,6 +96,18 @@ const MIGRATIONS: &[&str] = &["
 ",
 "
     -- From here on `change` may tell of a visitor without its clicks, which a version of before could not read.
+",
+"
+    -- Changes on record are read as this version writes them; 0.1.0 left none.
+    CREATE TEMP TABLE unread (changes INTEGER
+        CONSTRAINT [changes are on their way to their tables; run the version of before until it is idle] CHECK (changes = 0));
+    INSERT INTO unread SELECT count(*) FROM change;
+    DROP TABLE unread;
+
+    -- The clicks of visitors who have many, which are written when they change; `visitor` then holds the rest.
+    CREATE TABLE clicks (visitor INTEGER PRIMARY KEY, data TEXT NOT NULL);
+    INSERT INTO clicks SELECT id, json_extract(data, '$.w') FROM visitor WHERE 16 <= json_array_length(data, '$.w.c');
+    UPDATE visitor SET data = json_remove(data, '$.w') WHERE id IN (SELECT visitor FROM clicks);
 "];
 
 /// Settings of a connection that writes. `NORMAL`: who makes commits durable is the syncer, before anyone is told. What the log

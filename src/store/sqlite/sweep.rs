@@ -158,9 +158,10 @@ fn forget_clicks(tx: &mut Tx<'_>, limits: Limits, cursors: &mut Cursors) -> Resu
             }
         } else if merged_into.is_none() && oldest.is_some_and(|oldest| oldest < before.ms()) {
             let mut visitor = visitors::load(tx, *id)?;
+            let loaded = visitor.clicks.clone();
             let clicks = &mut Arc::make_mut(&mut visitor).clicks;
             Arc::make_mut(clicks).retain(|click| before <= click.time.unwrap_or(click.seen));
-            visitors::save(tx, visitor, None, *seen, Presence::Away);
+            visitors::save(tx, visitor, &loaded, *seen, Presence::Away);
         }
     }
     let full = i64::try_from(found.len()).unwrap_or(0) == ROWS_PER_STEP;

@@ -39,7 +39,7 @@ pub(super) fn lookup(
 pub(super) fn survivor(tx: &Tx<'_>, mut id: VisitorId) -> Result<Option<VisitorId>, StoreError> {
     for _ in 0..MERGES_FOLLOWED_MAX {
         let into = match tx.recent.person(id) {
-            Some(Person::Changed { .. } | Person::Kept { .. } | Person::Large { .. }) => return Ok(Some(id)),
+            Some(Person::Changed { .. } | Person::Kept { .. }) => return Ok(Some(id)),
             Some(Person::Gone) => return Ok(None),
             Some(Person::Merged { into, .. }) => Some(*into),
             None => {
@@ -61,33 +61,35 @@ pub(super) fn survivor(tx: &Tx<'_>, mut id: VisitorId) -> Result<Option<VisitorI
 /// All that is remembered of `id`.
 pub(super) fn load(tx: &Tx<'_>, id: VisitorId) -> Result<Arc<Visitor>, StoreError> {
     match tx.recent.person(id) {
-        Some(
-            Person::Changed { visitor, .. }
-            | Person::Kept { visitor: Some(visitor), .. }
-            | Person::Large { visitor, .. },
-        ) => return Ok(visitor.clone()),
-        Some(Person::Kept { row, .. }) => return Ok(Arc::new(rows::read_visitor(id, &row.data)?)),
+        Some(Person::Changed { visitor, .. } | Person::Kept { visitor: Some(visitor), .. }) => {
+            return Ok(visitor.clone());
+        }
+        Some(Person::Kept { row, .. }) => return whole(tx, rows::read_visitor(id, &row.data)?),
         Some(Person::Merged { .. } | Person::Gone) => {
             return Err(StoreError::Failed(format!("visitor {} is no more", id.0)));
         }
         None => {}
     }
     let mut select = tx.sql.prepare_cached("SELECT data FROM visitor WHERE id = ?1")?;
-    let visitor = select.query_row([id.0], |row| Ok(rows::read_visitor(id, row.get_ref(0)?.as_str()?)))?;
-    Ok(Arc::new(visitor?))
+    let row = select.query_row([id.0], |row| Ok(rows::read_visitor(id, row.get_ref(0)?.as_str()?)))?;
+    whole(tx, row?)
 }
 
-/// Keeps `visitor` as it is now; `loaded` are its clicks as they were [loaded](load), if it was.
-pub(super) fn save(
-    tx: &mut Tx<'_>,
-    visitor: Arc<Visitor>,
-    loaded: Option<&Arc<Vec<Click>>>,
-    seen: i64,
-    presence: Presence,
-) {
-    let is_untold = matches!(tx.recent.person(visitor.id), Some(Person::Changed { same_clicks: false, .. }));
-    let same_clicks = !is_untold && loaded.is_some_and(|loaded| Arc::ptr_eq(loaded, &visitor.clicks));
-    tx.recent.set_person(visitor.id, Person::Changed { visitor, seen, presence, same_clicks });
+/// A visitor with its clicks, also where they lie apart.
+fn whole(tx: &Tx<'_>, (mut visitor, is_apart): (Visitor, bool)) -> Result<Arc<Visitor>, StoreError> {
+    if is_apart {
+        visitor.clicks = tx.recent.clicks(tx.sql, visitor.id)?;
+    }
+    Ok(Arc::new(visitor))
+}
+
+/// Keeps `visitor` as it is now; `loaded` are its clicks as they were [loaded](load), none if it was not.
+pub(super) fn save(tx: &mut Tx<'_>, visitor: Arc<Visitor>, loaded: &Arc<Vec<Click>>, seen: i64, presence: Presence) {
+    let (were_apart, are_apart) = (rows::are_apart(loaded), rows::are_apart(&visitor.clicks));
+    if (were_apart || are_apart) && !Arc::ptr_eq(loaded, &visitor.clicks) {
+        tx.recent.set_clicks(visitor.id, are_apart.then(|| visitor.clicks.clone()));
+    }
+    tx.recent.set_person(visitor.id, Person::Changed { visitor, seen, presence });
 }
 
 /// Points `hash` at `visitor`.

@@ -208,7 +208,8 @@ impl Traces {
         while let Some(row) = found.next()? {
             (count, last) = (count + 1, row.get(0)?);
             let id = VisitorId(last);
-            let mut visitor = rows::read_visitor(id, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
+            // Its clicks name nobody.
+            let (mut visitor, _) = rows::read_visitor(id, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
             if !self.persons.contains(&last) && self.take_from(&mut visitor) {
                 others.push((id, row.get(1)?));
             }

@@ -1,6 +1,9 @@
 //! Keys on the way to their table.
 
 use super::*;
+use crate::model::click::Landing;
+use crate::model::time::Time;
+use crate::model::visitor::Visitor;
 use crate::store::sqlite::schema;
 
 /// Tables, and what recently changed of them.
@@ -115,4 +118,34 @@ fn a_filter_that_is_made_anew_denies_no_key_on_its_way() {
     assert!(commits.moved() < 201, "some are on their way");
     assert!((0..=200).all(|n| commits.found(n) == Some(n).filter(|n| *n != 150)));
     assert_eq!(commits.found(201), None);
+}
+
+#[test]
+fn clicks_of_many_visitors_are_not_all_kept_at_hand() {
+    let mut commits = Commits::new();
+    let click = |n: i64| Click {
+        param: "cid".into(),
+        value: "c".into(),
+        time: Some(Time::from_ms(n)),
+        seen: Time::from_ms(n),
+        landing: Arc::new(Landing { url: format!("https://s.example/{n}").into(), ..Landing::default() }),
+    };
+    for id in 0..200 {
+        let clicks = Arc::new((0..1_000).map(click).collect::<Vec<_>>());
+        let visitor = Arc::new(Visitor { clicks: clicks.clone(), ..Visitor::new(VisitorId(id), "shop".into()) });
+        commits.recent.set_clicks(VisitorId(id), Some(clicks));
+        commits.recent.set_person(VisitorId(id), Person::Changed { visitor, seen: 1, presence: Presence::Here });
+        commits.commit(0..0, false);
+        let at_hand = |persons: &FxHashMap<i64, Person>| persons.values().map(Person::at_hand).sum::<usize>();
+        assert_eq!(at_hand(&commits.recent.young.persons), commits.recent.at_hand);
+        assert!(commits.recent.at_hand <= AT_HAND_MAX);
+        let is_at_hand = matches!(commits.recent.person(VisitorId(id)), Some(Person::Kept { visitor: Some(_), .. }));
+        assert!(is_at_hand || commits.recent.at_hand == 0, "the last to come is kept, unless there were too many");
+    }
+    let is_at_hand = |id: &i64| matches!(commits.recent.young.persons[id], Person::Kept { visitor: Some(_), .. });
+    let kept = (0..200).filter(is_at_hand).count();
+    assert!((1..150).contains(&kept), "{kept}");
+    for id in (0..200).map(VisitorId) {
+        assert_eq!(commits.recent.clicks(&commits.sql, id).unwrap().len(), 1_000);
+    }
 }

@@ -1,6 +1,7 @@
-//! Visitors with many clicks, of whom a change may be on record without the clicks; and with old ones.
+//! Visitors with many clicks, which lie apart; and with old ones.
 
 use super::*;
+use crate::store::rows;
 use crate::store::sqlite::recent::{Person, Presence, Recent};
 use crate::store::sqlite::{schema, visitors};
 
@@ -20,17 +21,17 @@ impl Store {
         self.write(|tx| Ok((*visitors::load(tx, VisitorId(1))?).clone())).await.unwrap()
     }
 
-    async fn changes_without_clicks(&self) -> i64 {
-        self.count("change WHERE body LIKE 'h %' OR body LIKE '%' || char(10) || 'h %'").await
+    /// Rows of clicks that lie apart.
+    async fn lists_of_clicks(&self) -> i64 {
+        self.count("clicks").await
     }
 }
 
 #[tokio::test]
-async fn clicks_that_are_not_told_again_are_those_told_before() {
+async fn a_visitor_is_what_it_learned_wherever_its_clicks_lie() {
     let folder = Folder::new();
     let mut store = folder.open();
     let mut visitor = Visitor::new(VisitorId(1), "shop".into());
-    let mut is_told = false;
     for n in 0..120 {
         // Once there are many, every third event brings another.
         let click = (n < MANY || n % 3 == 0).then(|| format!("c{n}"));
@@ -39,7 +40,6 @@ async fn clicks_that_are_not_told_again_are_those_told_before() {
             Sample.remember(&mut visitor, one);
         }
         admit(&store, two.into(), now(0)).await;
-        is_told |= store.changes_without_clicks().await != 0;
         match n % 11 {
             3 | 7 | 8 => {
                 drop(store);
@@ -50,30 +50,62 @@ async fn clicks_that_are_not_told_again_are_those_told_before() {
         }
         assert_eq!(store.first_visitor().await, visitor, "after event {n}");
     }
-    assert!(is_told);
+    store.settled().await;
+    assert_eq!(store.lists_of_clicks().await, 1);
 }
 
 #[tokio::test]
-async fn a_change_without_clicks_leaves_most_of_the_visitor_out_of_the_commit() {
+async fn an_event_that_brings_no_click_writes_none_however_many_there_are() {
     let folder = Folder::new();
     let store = folder.open();
     let landings = (0..1_000).map(|n| said(n, Some(&format!("c{n}")))).collect();
     admit(&store, landings, now(0)).await;
     store.settled().await;
+    let row = "SELECT max(length(data)) FROM visitor";
     for n in 2_000..2_020 {
         admit(&store, vec![said(n, None)], now(0)).await;
     }
-    let longest = store
-        .read(|sql| {
-            Ok(sql.query_row("SELECT coalesce(max(length(body)), 0) FROM change", [], |row| row.get::<_, i64>(0))?)
-        })
-        .await
-        .unwrap();
-    assert!(longest < 2_000, "{longest} bytes for an event without a click");
+    let longest = "SELECT coalesce(max(length(body)), 0) FROM change";
+    for (of, sql) in [("visitor's row", row), ("change", longest)] {
+        let bytes: i64 = store.read(move |db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await.unwrap();
+        assert!(bytes < 2_000, "{bytes} bytes of a {of}");
+    }
     assert_eq!(store.first_visitor().await.clicks.len(), 1_000);
 }
 
-/// A change without clicks, and then the visitor's end, which has come to the table while the record of both is still there.
+#[tokio::test]
+async fn who_goes_takes_along_the_clicks_that_lie_apart() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let landings = |session: &'static str, first: usize| {
+        let landing = move |n: usize| candidate(said(n, None).event.as_ref().clone(), session, Some(&format!("c{n}")));
+        (first..first + MANY).map(landing).collect::<Vec<_>>()
+    };
+    admit(&store, landings("s", 0), now(300)).await;
+    admit(&store, landings("t", MANY), now(300)).await;
+    store.settled().await;
+    assert_eq!(store.lists_of_clicks().await, 2);
+    // An event that names both makes one of them.
+    let mut both = candidate(said(2_000, None).event.as_ref().clone(), "s", None);
+    both.identifiers.push(Identifier { kind: IdentifierKind::SessionId, value: "t".into() });
+    admit(&store, vec![both], now(300)).await;
+    store.settled().await;
+    assert_eq!((store.lists_of_clicks().await, store.first_visitor().await.clicks.len()), (1, 2 * MANY));
+    // Retention leaves so few that the visitor's row holds them.
+    let limits = SweepLimits { now: now(400), log_before: now(0), clicks_before: now(75) };
+    while store.sweep(limits).await.unwrap() {}
+    store.settled().await;
+    assert_eq!((store.lists_of_clicks().await, store.first_visitor().await.clicks.len()), (0, 5));
+    // And what has many again is erased whole.
+    admit(&store, landings("s", 200), now(300)).await;
+    store.settled().await;
+    assert_eq!(store.lists_of_clicks().await, 1);
+    let session = Identifier { kind: IdentifierKind::SessionId, value: "s".into() };
+    let erased = store.erase("shop".into(), vec![session], Arc::new(Sample), now(500), MINUTE).await.unwrap().unwrap();
+    assert_eq!((erased.clicks, store.lists_of_clicks().await), (u64::try_from(MANY).unwrap() + 5, 0));
+}
+
+/// A visitor with many clicks, and then its end, which has come to the tables while the record of both is still there.
 #[test]
 fn a_start_reads_changes_of_somebody_whose_end_is_in_the_table_already() {
     let nobody = |id| Arc::new(Visitor::new(VisitorId(id), "shop".into()));
@@ -82,36 +114,77 @@ fn a_start_reads_changes_of_somebody_whose_end_is_in_the_table_already() {
         Sample.remember(&mut many, &said(n, Some(&format!("c{n}"))));
     }
     let many = Arc::new(many);
-    let changed = |visitor: &Arc<Visitor>, presence, same_clicks| Person::Changed {
-        visitor: visitor.clone(),
-        seen: 1,
-        presence,
-        same_clicks,
-    };
+    let changed =
+        |visitor: &Arc<Visitor>| Person::Changed { visitor: visitor.clone(), seen: 1, presence: Presence::Here };
     for end in [|| Person::Merged { into: 2, seen: 2 }, || Person::Gone] {
         let sql = Connection::open_in_memory().unwrap();
         schema::migrate(&sql).unwrap();
         let mut recent = Recent::read(&sql).unwrap();
-        let commit = |recent: &mut Recent, is_idle| {
-            recent.write(&sql, is_idle).unwrap();
-            recent.committed(is_idle);
+        let commit = |recent: &mut Recent| {
+            recent.write(&sql, true).unwrap();
+            recent.committed(true);
         };
-        recent.set_person(VisitorId(1), changed(&many, Presence::New, false));
-        commit(&mut recent, false);
-        recent.set_person(VisitorId(1), changed(&many, Presence::Here, true));
-        commit(&mut recent, false);
+        let count =
+            |of: &str| -> i64 { sql.query_row(&format!("SELECT count(*) FROM {of}"), [], |row| row.get(0)).unwrap() };
+        recent.set_person(VisitorId(1), changed(&many));
+        recent.set_clicks(VisitorId(1), Some(many.clicks.clone()));
+        while {
+            commit(&mut recent);
+            recent.is_unmoved()
+        } {}
+        assert_eq!((count("visitor WHERE data IS NOT NULL"), count("clicks")), (1, 1));
         recent.set_person(VisitorId(1), end());
-        (10..3_000).for_each(|id| recent.set_person(VisitorId(id), changed(&nobody(id), Presence::Here, false)));
-        commit(&mut recent, true);
-        // The next moves some, those with the lowest numbers first.
-        commit(&mut recent, true);
-        let whole = "SELECT count(*) FROM visitor WHERE id = 1 AND data IS NOT NULL";
-        assert_eq!(sql.query_row(whole, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "it is moved");
+        (10..3_000).for_each(|id| recent.set_person(VisitorId(id), changed(&nobody(id))));
+        commit(&mut recent);
+        // The next moves some, those with the lowest numbers first, and visitors before clicks.
+        commit(&mut recent);
+        assert_eq!((count("visitor WHERE id = 1 AND data IS NOT NULL"), count("clicks")), (0, 1), "half is moved");
         assert!(recent.is_unmoved(), "and others are not");
-        let read = Recent::read(&sql).unwrap();
+        let mut read = Recent::read(&sql).unwrap();
         assert!(matches!(read.person(VisitorId(1)), Some(Person::Merged { into: 2, .. } | Person::Gone)));
-        assert!(read.is_unmoved());
+        while {
+            commit(&mut read);
+            read.is_unmoved()
+        } {}
+        assert_eq!((count("visitor WHERE id = 1 AND data IS NOT NULL"), count("clicks"), count("change")), (0, 0, 0));
     }
+}
+
+/// As 0.1.0 has left it: many clicks, in the visitor's row.
+#[test]
+fn an_upgrade_lays_many_clicks_apart() {
+    let sql = Connection::open_in_memory().unwrap();
+    schema::migrate(&sql).unwrap();
+    let click = |n: usize| format!(r#"["cid","c{n} \"é\" 😀",{n},{n},{at}]"#, at = n % 2);
+    let row = |clicks: usize| {
+        let list = (0..clicks).map(click).collect::<Vec<_>>().join(",");
+        let landings =
+            r#"["https://s.example/?a=1",null,"192.0.2.7","B"],["https://s.example/?a=2","r","192.0.2.7","B"]"#;
+        format!(r#"{{"k":"shop","f":[],"s":[],"w":{{"l":[{landings}],"c":[{list}]}}}}"#)
+    };
+    for (id, clicks) in [(1, 15), (2, 16), (3, 1_000)] {
+        sql.execute("INSERT INTO visitor (id, seen, oldest, data) VALUES (?1, 1, 0, ?2)", (id, row(clicks))).unwrap();
+    }
+    sql.execute("INSERT INTO visitor (id, merged_into, seen) VALUES (4, 1, 1)", []).unwrap();
+    let before: Vec<Visitor> = [1, 2, 3].map(|id| read(&sql, id)).into();
+    sql.execute_batch("DROP TABLE clicks; PRAGMA user_version = 4").unwrap();
+    schema::migrate(&sql).unwrap();
+    assert_eq!([1, 2, 3].map(|id| read(&sql, id)).to_vec(), before);
+    assert_eq!(before[2].clicks.len(), 1_000);
+    let apart = sql.query_row("SELECT group_concat(visitor) FROM clicks", [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(apart, "2,3");
+
+    // What is still on its way is written as it was before, and not to be read.
+    sql.execute_batch("INSERT INTO change (body) VALUES (''); DROP TABLE clicks; PRAGMA user_version = 4").unwrap();
+    assert!(schema::migrate(&sql).unwrap_err().contains("run the version of before"));
+}
+
+/// A visitor as the tables have it.
+fn read(sql: &Connection, id: i64) -> Visitor {
+    let data: String = sql.query_row("SELECT data FROM visitor WHERE id = ?1", [id], |row| row.get(0)).unwrap();
+    let (visitor, is_apart) = rows::read_visitor(VisitorId(id), &data).unwrap();
+    let clicks = is_apart.then(|| Recent::default().clicks(sql, VisitorId(id)).unwrap());
+    Visitor { clicks: clicks.unwrap_or(visitor.clicks.clone()), ..visitor }
 }
 
 #[tokio::test]
