@@ -16,6 +16,7 @@ use postbackd::rules::judge;
 use postbackd::rules::remember::Clicks;
 use postbackd::rules::render::render;
 use postbackd::store::Planner as _;
+use postbackd::store::rows::{read_clicks, write_clicks};
 
 use sample::{Network, PURCHASE, Sample, Sent};
 
@@ -94,6 +95,16 @@ fn clicks(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(visitor.clicks.len()), |bench| {
             bench.iter_batched(|| visitor.clone(), remember, BatchSize::SmallInput);
         });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("read_clicks");
+    for visitor in &visitors {
+        let (count, row) = (visitor.clicks.len(), write_clicks(&visitor.clicks));
+        group.throughput(Throughput::Elements(count as u64));
+        let read = || read_clicks(black_box(&row)).expect("it was written so");
+        assert_eq!(read(), *visitor.clicks);
+        group.bench_function(BenchmarkId::from_parameter(count), |bench| bench.iter(read));
     }
     group.finish();
 

@@ -133,8 +133,24 @@ impl Field {
 
     /// The standard click ID that the query parameter `param` is, whatever its case.
     pub fn from_click_param(param: &str) -> Option<Self> {
-        CLICK_IDS.iter().find(|(_, name)| name.eq_ignore_ascii_case(param)).map(|(field, _)| *field)
+        // Asked of every click of a visitor, so not by comparing it with all of them.
+        static BY_PARAM: LazyLock<FxHashMap<[u8; CLICK_PARAM_LEN], (usize, Field)>> = LazyLock::new(|| {
+            let known = |(field, name): &(Field, &str)| (lower(name).expect("none is longer"), (name.len(), *field));
+            CLICK_IDS.iter().map(known).collect()
+        });
+        BY_PARAM.get(&lower(param)?).filter(|(len, _)| *len == param.len()).map(|(_, field)| *field)
     }
+}
+
+/// Room for the longest parameter of [`CLICK_IDS`].
+const CLICK_PARAM_LEN: usize = 16;
+
+/// `name` in lower case and filled up with zeros; `None` where it is longer than that.
+fn lower(name: &str) -> Option<[u8; CLICK_PARAM_LEN]> {
+    let mut bytes = [0; CLICK_PARAM_LEN];
+    bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+    bytes.make_ascii_lowercase();
+    Some(bytes)
 }
 
 /// `transaction_id` → `transactionId`; what holds no underscore stays.
@@ -185,6 +201,20 @@ mod tests {
         assert_eq!(Field::from_name("state_code"), Some(Field::Region));
         assert_eq!(Field::from_name("phone"), Some(Field::PhoneNumber));
         assert_eq!(Field::from_name("plan"), None);
+    }
+
+    #[test]
+    fn a_click_parameter_is_known_in_any_case_and_nothing_else_is() {
+        for (field, name) in CLICK_IDS {
+            assert_eq!(Field::from_click_param(name), Some(*field));
+            assert_eq!(Field::from_click_param(&name.to_uppercase()), Some(*field));
+            for other in [format!("{name}\0"), format!("{name}s"), format!("x{name}"), name[1..].to_owned()] {
+                assert_eq!(Field::from_click_param(&other), None, "{other:?}");
+            }
+        }
+        for other in ["", "aff_click_id", "sixteen_letters_", "and_more_than_that", "gclïd"] {
+            assert_eq!(Field::from_click_param(other), None, "{other}");
+        }
     }
 
     #[test]
