@@ -14,7 +14,7 @@ use postbackd::ingest::reading::Context;
 use postbackd::model::connector::Connector;
 use postbackd::model::delivery::{Delivery, Sending, State};
 use postbackd::model::event::Event;
-use postbackd::model::facts::Facts;
+use postbackd::model::facts::{Facts, Known};
 use postbackd::model::ids::{DeliveryId, Seq, StoreTag, VisitorId};
 use postbackd::model::outcome::Met;
 use postbackd::model::time::Time;
@@ -183,8 +183,7 @@ impl Sample {
         if !self.rules.wants(event) {
             return None;
         }
-        let known = self.rules.known(&visitor, event);
-        let (event, clicks) = (event.clone(), Vec::new());
+        let (event, known, clicks) = (event.clone(), Known::default(), Vec::new());
         let mut facts = Facts { seq: Seq(1), event, visitor: visitor.id, matched_by: None, known, clicks };
         let case = Case { visitor: &visitor, now: now(), claimed: &|_, _| false };
         let planned = self.rules.decide(&case, &mut facts);

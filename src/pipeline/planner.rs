@@ -107,6 +107,11 @@ impl Rules {
         Clicks::of(visitor, &|param| self.is_unique(param), self.config.session_timeout)
     }
 
+    fn known_of(&self, visitor: &Visitor, clicks: &Clicks<'_>, event: &Event) -> Known {
+        let known = remember::known(visitor, clicks, event, self.config.retention.clicks);
+        Known { container_country: self.country(&event.container).map(Into::into), ..known }
+    }
+
     fn triggered<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<Connector>> {
         let named = event.name.as_deref().and_then(|name| self.by_event.get(name));
         let places = named.map_or(&[][..], Vec::as_slice).iter().chain(&self.every);
@@ -305,8 +310,7 @@ impl Planner for Rules {
     }
 
     fn known(&self, visitor: &Visitor, event: &Event) -> Known {
-        let known = remember::known(visitor, &self.clicks_of(visitor), event, self.config.retention.clicks);
-        Known { container_country: self.country(&event.container).map(Into::into), ..known }
+        self.known_of(visitor, &self.clicks_of(visitor), event)
     }
 
     fn merged(&self, parts: Vec<Event>) -> Option<Candidate> {
@@ -344,12 +348,14 @@ impl Planner for Rules {
     fn decide(&self, case: &Case<'_>, facts: &mut Facts) -> Vec<Planned> {
         let clicks = self.clicks_of(case.visitor);
         let event = facts.event.clone();
+        facts.known = self.known_of(case.visitor, &clicks, &event);
         self.triggered(&event).map(|connector| self.decide_one(connector, &clicks, case, facts)).collect()
     }
 
     fn decide_again(&self, connector: &ConnectorName, case: &Case<'_>, facts: &mut Facts) -> Option<Planned> {
         let connector = self.config.connector(connector)?;
         let clicks = self.clicks_of(case.visitor);
+        facts.known = self.known_of(case.visitor, &clicks, &facts.event);
         if connector.mode != Mode::Disabled && connector.postback_enabled {
             return Some(self.decide_one(connector, &clicks, case, facts));
         }
@@ -423,6 +429,7 @@ impl Planner for OnDemand {
     fn decide(&self, case: &Case<'_>, facts: &mut Facts) -> Vec<Planned> {
         let connector = &self.connector;
         let clicks = self.rules.clicks_of(case.visitor);
+        facts.known = self.rules.known_of(case.visitor, &clicks, &facts.event);
         let found = connector.click_matching.as_ref().map(|matching| {
             let own = clicks.iter().rposition(|click| matching.is_param(&click.param));
             Attribution {

@@ -135,6 +135,7 @@ pub trait Planner: Send + Sync {
     fn remember(&self, visitor: &mut Visitor, candidate: &Candidate) -> Change;
     /// Everything of `from` becomes `into`'s; true where that gives `into` a click.
     fn merge(&self, into: &mut Visitor, from: Visitor) -> bool;
+    /// What a visitor adds to an event that is not decided yet.
     fn known(&self, visitor: &Visitor, event: &Event) -> Known;
     /// Whether the event really happened, so that its id is compared with those known, and remembered. Not so for one that
     /// a person made up, or took from the log, to try a connector.
@@ -153,7 +154,7 @@ pub trait Planner: Send + Sync {
     fn forget(&self, visitor: &mut Visitor, is_erased: &dyn Fn(&Identifier) -> bool) -> bool;
     /// Whether any connector could want a track event of this name; asked before anything is loaded for it.
     fn wants(&self, event: &Event) -> bool;
-    /// A decision for every connector whose trigger matches. The clicks that were chosen are added to the facts.
+    /// A decision for every connector whose trigger matches. What is known, and the clicks that were chosen, come into the facts.
     fn decide(&self, case: &Case<'_>, facts: &mut Facts) -> Vec<Planned>;
     /// The decision of one connector again, for a delivery that waited. `None`: there is no such connector any more.
     fn decide_again(&self, connector: &ConnectorName, case: &Case<'_>, facts: &mut Facts) -> Option<Planned>;

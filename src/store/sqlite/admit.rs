@@ -16,7 +16,7 @@ use super::{partial, visitors, wake};
 use crate::model::click::Click;
 use crate::model::delivery::{Delivery, Reason, Sending, State};
 use crate::model::event::{Event, EventId};
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Known};
 use crate::model::identifier::{Identifier, IdentifierKind};
 use crate::model::ids::{ConnectorName, DeliveryId, Seq, VisitorId};
 use crate::model::record::Job;
@@ -267,14 +267,16 @@ impl Admit {
             event: event.clone(),
             visitor: owner.visitor.id,
             matched_by: owner.matched_by,
-            known: self.planner.known(&owner.visitor, event),
+            known: Known::default(),
             clicks: Vec::new(),
         };
-        let plans = match is_to_hold {
-            true => self.planner.hold(event, self.now).into_iter().filter(Planned::is_to_wait).collect(),
-            false => asking_claims(tx, self.now, |claimed| {
+        let plans = if is_to_hold {
+            facts.known = self.planner.known(&owner.visitor, event);
+            self.planner.hold(event, self.now).into_iter().filter(Planned::is_to_wait).collect()
+        } else {
+            asking_claims(tx, self.now, |claimed| {
                 self.planner.decide(&Case { visitor: &owner.visitor, now: self.now, claimed }, &mut facts)
-            })?,
+            })?
         };
         let mut deliveries: Vec<StoredDelivery> = Vec::new();
         for plan in plans {

@@ -45,6 +45,7 @@ struct Sample;
 impl Sample {
     fn plan(case: &Case<'_>, facts: &mut Facts) -> Option<Planned> {
         let event = facts.event.clone();
+        facts.known = Self.known(case.visitor, &event);
         let verdict = match event.name.as_deref()? {
             "Purchase" if case.visitor.clicks.is_empty() && case.now < event.received.plus(MINUTE) => {
                 PlannedVerdict::Wait { until: event.received.plus(MINUTE), reason: Some(Reason::NoClick) }

@@ -126,7 +126,6 @@ fn again(
         // It waits for the rest of it, whatever its visitor has gained.
         return Ok(());
     }
-    facts.known = planner.known(visitor, &facts.event);
     facts.clicks.clear();
     let planned = asking_claims(tx, now, |claimed| {
         planner.decide_again(&row.connector, &Case { visitor, now, claimed }, &mut facts)
