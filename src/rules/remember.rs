@@ -73,11 +73,15 @@ pub fn remember(
             clicks::insert(Arc::make_mut(&mut visitor.clicks), click.clone());
         }
         clicks::bound(visitor, unique, session_timeout);
+        let gained = clicks::differ((&landings, &sessions), visitor, unique, session_timeout);
         // Compared as a whole, since what was put in may have been more than is kept.
-        if landings != visitor.clicks {
+        if landings == visitor.clicks {
+            // The very same: who writes only what differs need not look into it.
+            visitor.clicks = landings;
+        } else {
             change = change.max(Change::Slight);
         }
-        clicks::differ((&landings, &sessions), visitor, unique, session_timeout)
+        gained
     };
     sessions::bound(&mut visitor.sessions);
     Learned {

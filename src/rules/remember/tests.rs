@@ -325,6 +325,10 @@ fn what_is_kept_is_bounded() {
     }
     assert_eq!(reloading.clicks.len(), LANDINGS_PER_SESSION_MAX);
     assert_eq!(shown(&reloading), ["aff=1@0"]);
+    // A landing that is not kept leaves the very list that was there, for those who write only what differs.
+    let kept = reloading.clicks.clone();
+    learn_event(&mut reloading, &view(100, "/?aff=1"));
+    assert!(Arc::ptr_eq(&kept, &reloading.clicks));
     // A click that landed twice in a session stays one when that session is forgotten.
     for n in 0..i64::try_from(SESSIONS_MAX).unwrap() {
         learn_event(&mut reloading, &view(1_000 + n * 31, "/"));

@@ -66,7 +66,7 @@ pub(super) struct Owner {
     loaded: Arc<Vec<Click>>,
     pub matched_by: Option<IdentifierKind>,
     /// Hashes of the identifiers that nobody had.
-    unknown: Vec<i64>,
+    pub unknown: Vec<i64>,
     pub is_new: bool,
     /// It has taken others over.
     pub merged: bool,
@@ -74,6 +74,14 @@ pub(super) struct Owner {
     changed: bool,
     /// It gained a click or took somebody over: what waits for it may be decided otherwise.
     pub gained: bool,
+}
+
+impl Owner {
+    /// A visitor as it was loaded.
+    pub(super) fn found(visitor: Arc<Visitor>, matched_by: Option<IdentifierKind>, unknown: Vec<i64>) -> Self {
+        let loaded = visitor.clicks.clone();
+        Self { visitor, loaded, matched_by, unknown, is_new: false, merged: false, changed: false, gained: false }
+    }
 }
 
 impl Admit {
@@ -194,27 +202,16 @@ impl Admit {
                 let id = VisitorId(tx.counters.next_visitor);
                 tx.counters.next_visitor += 1;
                 let visitor = Arc::new(Visitor::new(id, event.container.clone()));
-                Ok(Owner {
-                    loaded: visitor.clicks.clone(),
-                    visitor,
-                    matched_by: None,
-                    unknown,
-                    is_new: true,
-                    merged: false,
-                    changed: false,
-                    gained: false,
-                })
+                Ok(Owner { is_new: true, ..Owner::found(visitor, None, unknown) })
             }
             Whose::Visitor { id, by, merge } => {
                 let at = loaded.iter().position(|visitor: &Arc<Visitor>| visitor.id == id);
-                let mut visitor = at.map_or_else(|| visitors::load(tx, id), |at| Ok(loaded.swap_remove(at)))?;
+                let visitor = at.map_or_else(|| visitors::load(tx, id), |at| Ok(loaded.swap_remove(at)))?;
                 drop(loaded);
-                let loaded = visitor.clicks.clone();
-                visitors::merge(tx, &*self.planner, &mut visitor, &merge, self.now.ms())?;
+                let mut owner = Owner::found(visitor, Some(by), unknown);
+                visitors::merge(tx, &*self.planner, &mut owner.visitor, &merge, self.now.ms())?;
                 let merged = !merge.is_empty();
-                let matched_by = Some(by);
-                let (changed, gained) = (merged, merged);
-                Ok(Owner { visitor, loaded, matched_by, unknown, is_new: false, merged, changed, gained })
+                Ok(Owner { merged, changed: merged, gained: merged, ..owner })
             }
         }
     }

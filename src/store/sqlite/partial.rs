@@ -168,8 +168,7 @@ impl Admit {
         let mut is_by_itself = facts.matched_by.is_none() && !owner.merged;
         match before {
             Some(before) if owner.is_new => {
-                (owner.visitor, owner.is_new) = (visitors::load(tx, before)?, false);
-                owner.matched_by = facts.matched_by;
+                owner = Owner::found(visitors::load(tx, before)?, facts.matched_by, owner.unknown);
             }
             Some(before) if before == owner.visitor.id => {}
             _ => {

@@ -38,8 +38,9 @@ const MOVED_FROM_PERSONS: usize = 10_000;
 /// The same, by the size of their record.
 const MOVED_FROM_BYTES: usize = 16_000_000;
 
-/// Bytes of memory that the clicks of visitors may take who have many and may be asked for soon; beyond it they are read again from
-/// where they are stored. 24 MB are 80 visitors with a thousand usual clicks each.
+/// Bytes of memory that clicks may take which have not changed and may be asked for soon, of visitors who have many; beyond it they
+/// are read again from their table. 24 MB are 80 visitors with a thousand usual clicks each. Those that changed are in memory
+/// until they are moved, which [`MOVED_FROM_BYTES`] bounds.
 const AT_HAND_MAX: usize = 24_000_000;
 
 /// Moved with each commit that adds changes, besides twice the part of the generation on its way that the commit is of a full
@@ -100,14 +101,15 @@ impl Layer {
         for (id, person) in &mut self.persons {
             *person = match std::mem::replace(person, Person::Gone) {
                 Person::Changed { visitor, seen, presence } => {
-                    Person::kept(visitor, seen, presence, before.persons.get(id))
+                    let have_changed = self.clicks.contains_key(id) || before.clicks.contains_key(id);
+                    Person::kept(visitor, seen, presence, before.persons.get(id), have_changed)
                 }
                 other => other,
             };
         }
     }
 
-    /// Lets go of visitors whose clicks take much room. Their rows stay.
+    /// Lets go of visitors whose clicks are here for no other reason. Their rows stay.
     fn let_go(&mut self) {
         self.persons.values_mut().for_each(Person::let_go);
     }

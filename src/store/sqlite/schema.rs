@@ -127,7 +127,8 @@ pub(super) const WRITER: &str = "
 /// Settings of a connection that only reads.
 pub(super) const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;";
 
-/// Brings the store up to date, each step in a transaction of its own.
+/// Brings the store up to date, all or nothing: one that can't be upgraded is left to the version before. What is copied on the way
+/// leaves nothing behind in free pages: an erasure looks for nobody there.
 ///
 /// # Errors
 /// SQLite's, or the store was written by a later version.
@@ -140,10 +141,16 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
             MIGRATIONS.len()
         ));
     }
-    for (done, step) in MIGRATIONS.iter().enumerate().skip(version) {
-        connection
-            .execute_batch(&format!("BEGIN IMMEDIATE; {step} PRAGMA user_version = {}; COMMIT;", done + 1))
-            .map_err(|e| e.to_string())?;
+    if version == MIGRATIONS.len() {
+        return Ok(());
     }
-    Ok(())
+    let steps = MIGRATIONS[version..].concat();
+    let all = format!(
+        "PRAGMA secure_delete = ON; BEGIN IMMEDIATE; {steps} PRAGMA user_version = {}; COMMIT; PRAGMA secure_delete = OFF;",
+        MIGRATIONS.len()
+    );
+    connection.execute_batch(&all).map_err(|e| {
+        drop(connection.execute_batch("ROLLBACK; PRAGMA secure_delete = OFF;"));
+        e.to_string()
+    })
 }

@@ -1,6 +1,7 @@
 //! The store against a planner of a few lines: what is admitted, told, woken, resumed and swept.
 
 mod erase;
+mod laws;
 mod outcomes;
 mod visitors;
 

@@ -24,7 +24,7 @@ pub(in crate::store::sqlite) enum Person {
     Kept {
         row: VisitorRow,
         visitor: Option<Arc<Visitor>>,
-        /// What the clicks of `visitor` take of memory, where they lie apart from the row.
+        /// What the clicks of `visitor` take of memory, where they are there for nothing else.
         bytes: usize,
     },
     /// Taken over by another.
@@ -36,14 +36,21 @@ pub(in crate::store::sqlite) enum Person {
 }
 
 impl Person {
-    /// A visitor as it is committed; `before` is what was committed of it lately.
-    pub(super) fn kept(visitor: Arc<Visitor>, seen: i64, presence: Presence, before: Option<&Self>) -> Self {
+    /// A visitor as it is committed; `before` is what was committed of it lately. Where its clicks `have_changed`, they are in
+    /// memory in any case.
+    pub(super) fn kept(
+        visitor: Arc<Visitor>,
+        seen: i64,
+        presence: Presence,
+        before: Option<&Self>,
+        have_changed: bool,
+    ) -> Self {
         let row = VisitorRow::of(&visitor, seen);
         if presence != Presence::Here {
             return Self::Kept { row, visitor: None, bytes: 0 };
         }
         let bytes = match before {
-            _ if !rows::are_apart(&visitor.clicks) => 0,
+            _ if have_changed || !rows::are_apart(&visitor.clicks) => 0,
             Some(Self::Kept { visitor: Some(known), bytes, .. }) if Arc::ptr_eq(&known.clicks, &visitor.clicks) => {
                 *bytes
             }
