@@ -210,6 +210,25 @@ fn an_upgrade_lays_many_clicks_apart() {
     schema::migrate(&sql).unwrap();
 }
 
+#[test]
+fn an_upgrade_leaves_no_copy_in_free_pages() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let file = folder.0.join("before.db");
+    let sql = Connection::open(&file).unwrap();
+    schema::migrate(&sql).unwrap();
+    let clicks = (0..1_000).map(|n| format!(r#"["cid","of-{n}-alone",{n},{n},0]"#)).collect::<Vec<_>>().join(",");
+    let row = format!(r#"{{"k":"shop","f":[],"s":[],"w":{{"l":[["",null,null,null]],"c":[{clicks}]}}}}"#);
+    sql.execute("INSERT INTO visitor (id, seen, oldest, data) VALUES (1, 1, 0, ?1)", [row]).unwrap();
+    sql.execute_batch("DROP TABLE clicks; PRAGMA user_version = 4").unwrap();
+    schema::migrate(&sql).unwrap();
+    drop(sql);
+    let bytes = std::fs::read(file).unwrap();
+    let count = |text: &str| bytes.windows(text.len()).filter(|at| *at == text.as_bytes()).count();
+    let copies: Vec<usize> = [10, 500, 990].map(|n| count(&format!("of-{n}-alone"))).to_vec();
+    assert_eq!(copies, [1, 1, 1]);
+}
+
 /// A visitor as the tables have it.
 fn read(sql: &Connection, id: i64) -> Visitor {
     let data: String = sql.query_row("SELECT data FROM visitor WHERE id = ?1", [id], |row| row.get(0)).unwrap();
