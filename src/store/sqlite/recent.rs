@@ -45,14 +45,14 @@ const AT_HAND_MAX: usize = 24_000_000;
 
 /// Moved with each commit that adds changes, besides twice the part of the generation on its way that the commit is of a full
 /// one: so the last of one is in its table before the next is full, and no commit is much longer than another. What is large counts as
-/// [several](CLICKS_PER_STEP).
+/// several.
 const MOVED_PER_COMMIT: usize = 64;
 
 /// After so many commits a generation is moved however small it is, and with any commit: retention passes over what is in memory,
 /// and events may be rare where outcomes are many. Under load it is full after some hundred.
 const LINGERS_FROM: usize = 4_096;
 
-/// To write so many clicks takes as long as to move a key, or a visitor.
+/// To write so many clicks takes as long as to move a key.
 const CLICKS_PER_STEP: usize = 16;
 
 /// Moved at once while nothing else is asked for: some milliseconds, which is how long who asks then may have to wait.

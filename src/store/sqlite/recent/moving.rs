@@ -34,7 +34,9 @@ struct Done {
 impl Moving {
     pub(super) fn new(layer: Layer, last_change: i64) -> Self {
         let (keys, persons, clicks) = (sorted(layer.keys), sorted(layer.persons), sorted(layer.clicks));
-        let steps = keys.len() + persons.len() + clicks.iter().map(|(_, clicks)| steps_of(clicks)).sum::<usize>();
+        let of_persons: usize = persons.iter().map(|(_, person)| person.steps()).sum();
+        let of_clicks: usize = clicks.iter().map(|(_, clicks)| steps_of(clicks)).sum();
+        let steps = keys.len() + of_persons + of_clicks;
         Self { keys, persons, clicks, done: Done::default(), after: Done::default(), steps, last_change }
     }
 
@@ -66,16 +68,13 @@ impl Moving {
 
     /// What is done after so many steps more, the last of which may be a long one.
     fn done_after(&self, steps: usize) -> Done {
-        let (mut done, all) = (self.done, self.all());
-        let keys = steps.min(all.keys - done.keys);
-        let persons = (steps - keys).min(all.persons - done.persons);
-        (done.keys, done.persons) = (done.keys + keys, done.persons + persons);
-        let mut left = steps - keys - persons;
-        while 0 < left && done.clicks < all.clicks {
-            left = left.saturating_sub(steps_of(&self.clicks[done.clicks].1));
-            done.clicks += 1;
+        let Done { keys, persons, clicks } = self.done;
+        let mut left = steps;
+        Done {
+            keys: keys + taken(&self.keys[keys..], &mut left, |_| 1),
+            persons: persons + taken(&self.persons[persons..], &mut left, Person::steps),
+            clicks: clicks + taken(&self.clicks[clicks..], &mut left, steps_of),
         }
-        done
     }
 
     /// Moves as many as so many steps take; with the last of them goes their record.
@@ -155,7 +154,16 @@ fn found<T>(changes: &[(i64, T)], id: i64) -> Option<&T> {
     changes.binary_search_by_key(&id, |(of, _)| *of).ok().map(|at| &changes[at].1)
 }
 
-/// How many keys or visitors take as long to move.
+/// How many of these are moved by the steps that are left.
+fn taken<T>(changes: &[(i64, T)], left: &mut usize, steps: impl Fn(&T) -> usize) -> usize {
+    let has_room = |(_, change): &&(i64, T)| {
+        let before = std::mem::replace(left, left.saturating_sub(steps(change)));
+        before != 0
+    };
+    changes.iter().take_while(has_room).count()
+}
+
+/// How many keys take as long to move.
 fn steps_of(clicks: &ClicksApart) -> usize {
     1 + clicks.as_ref().map_or(0, |clicks| clicks.len() / CLICKS_PER_STEP)
 }

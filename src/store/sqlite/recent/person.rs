@@ -10,6 +10,9 @@ use crate::model::click::{Click, Landing};
 use crate::model::visitor::Visitor;
 use crate::store::rows;
 
+/// To write so many bytes of a visitor's row takes as long as to move a key, or a small visitor.
+const BYTES_PER_STEP: usize = 2_048;
+
 /// A visitor, or what has become of one. `seen` is when the last event came, in milliseconds since the epoch.
 #[derive(Debug)]
 pub(in crate::store::sqlite) enum Person {
@@ -64,6 +67,14 @@ impl Person {
         match self {
             Self::Kept { bytes, .. } => *bytes,
             Self::Changed { .. } | Self::Merged { .. } | Self::Gone => 0,
+        }
+    }
+
+    /// How many keys take as long to move.
+    pub(super) fn steps(&self) -> usize {
+        match self {
+            Self::Kept { row, .. } => 1 + row.data.len() / BYTES_PER_STEP,
+            Self::Changed { .. } | Self::Merged { .. } | Self::Gone => 1,
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::model::click::Landing;
+use crate::model::field::Field;
 use crate::model::time::Time;
-use crate::model::visitor::Visitor;
+use crate::model::visitor::{Fact, Visitor};
 use crate::store::sqlite::schema;
 
 /// Tables, and what recently changed of them.
@@ -118,6 +119,39 @@ fn a_filter_that_is_made_anew_denies_no_key_on_its_way() {
     assert!(commits.moved() < 201, "some are on their way");
     assert!((0..=200).all(|n| commits.found(n) == Some(n).filter(|n| *n != 150)));
     assert_eq!(commits.found(201), None);
+}
+
+#[test]
+fn visitors_and_clicks_that_are_long_are_moved_a_few_at_a_time() {
+    let value = "x".repeat(20_000);
+    let talkative = |id| {
+        let fact = Fact { field: Field::UserAgent, value: value.as_str().into(), time: Time::from_ms(1) };
+        Visitor { facts: vec![fact], ..Visitor::new(VisitorId(id), "shop".into()) }
+    };
+    for (table, are_clicks) in [("visitor", false), ("clicks", true)] {
+        let mut commits = Commits::new();
+        for id in 0..300 {
+            let visitor = if are_clicks { clicked(id) } else { talkative(id) };
+            if are_clicks {
+                commits.recent.set_clicks(visitor.id, Some(visitor.clicks.clone()));
+            }
+            let visitor = Arc::new(visitor);
+            commits.recent.set_person(VisitorId(id), Person::Changed { visitor, seen: 1, presence: Presence::Here });
+        }
+        commits.commit(0..0, true);
+        let count = |commits: &Commits| -> i64 {
+            commits.sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+        };
+        let (mut before, mut most) = (0, 0);
+        while commits.recent.is_unmoved() {
+            commits.commit(0..0, true);
+            let moved = count(&commits);
+            most = most.max(moved - before);
+            before = moved;
+        }
+        assert_eq!(before, 300);
+        assert!((1..150).contains(&most), "{most} of {table} in one commit");
+    }
 }
 
 /// A visitor with a thousand clicks.
